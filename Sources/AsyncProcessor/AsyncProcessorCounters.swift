@@ -1,0 +1,32 @@
+/// What a processor has done since its start, and what it holds now.
+public struct AsyncProcessorCounters: Hashable, Sendable {
+    /// Messages taken from the queue, repeated ones included.
+    public var leased = 0
+    /// Requests given to an endpoint.
+    public var dispatched = 0
+    /// Messages finished with a successful answer.
+    public var succeeded = 0
+    /// Messages finished with a final error answer, or given up.
+    public var failed = 0
+    /// Messages finished because their deadline passed.
+    public var expired = 0
+    /// Attempts that led to a retry after a pause.
+    public var retries = 0
+    /// Requests aborted for real-time work.
+    public var evictions = 0
+    /// Messages given back because of a stop.
+    public var handedBack = 0
+    /// Results or releases that came to nothing because the lease was lost.
+    public var lostLeases = 0
+    /// Calls of the queue that failed.
+    public var queueErrors = 0
+    /// Messages in hand that wait for the pool.
+    public var offered = 0
+    /// Messages in hand that an endpoint works on.
+    public var inFlight = 0
+    /// Messages in hand, in whatever stage.
+    public var held = 0
+
+    /// Creates counters at zero.
+    public init() {}
+}

@@ -1,0 +1,100 @@
+import Admission
+import Basics
+import EngineModel
+import Gateway
+import Harvest
+import Pool
+import WeirConfiguration
+
+extension GatewayConfiguration {
+    /// What `weir.yaml` says, in the gateway's own terms.
+    init(_ configuration: Configuration) throws(ServiceError) {
+        self.init(
+            host: configuration.gateway.listen.host, port: configuration.gateway.listen.port,
+            threads: configuration.gateway.threads, limits: GatewayLimits(configuration.gateway.limits),
+            trustedCallers: configuration.gateway.trustedCallers.compactMap { NetworkBlock($0.description) },
+            objectives: Dictionary(
+                configuration.objectives.map { ($0.name, $0.priority) }, uniquingKeysWith: { first, _ in first }),
+            pools: [])
+        for (index, pool) in configuration.pools.enumerated() {
+            pools.append(try GatewayPool(pool, isDefault: index == 0))
+        }
+    }
+}
+
+extension GatewayLimits {
+    fileprivate init(_ limits: Configuration.Limits) {
+        self.init()
+        requestBodyBytes = limits.requestBodyBytes
+        bufferedBodyBytes = limits.bufferedBodyBytes
+        requestBodyWindowBytes = limits.requestBodyWindowBytes
+        responseBufferBytes = limits.responseBufferBytes
+        headerBytes = limits.headerBytes
+        connections = limits.connections
+        headTimeout = limits.headTimeout
+        bodyTimeout = limits.bodyTimeout
+        keepAliveIdle = limits.keepAliveIdle
+        firstByteTimeout = limits.firstByteTimeout
+        connectTimeout = limits.connectTimeout
+    }
+}
+
+extension GatewayPool {
+    fileprivate init(_ pool: Configuration.Pool, isDefault: Bool) throws(ServiceError) {
+        let capacity = try EndpointCapacity(pool)
+        var harvest = HarvestConfiguration()
+        harvest.tpotLimitMilliseconds = pool.slo.tpot.milliseconds
+        harvest.ttftLimitMilliseconds = pool.slo.ttft.milliseconds
+        harvest.stepShare = pool.harvest.stepShare
+        harvest.prefillShare = pool.harvest.prefillShare
+        harvest.prefillBurstTokens = pool.harvest.prefillBurstTokens
+        harvest.kvShare = pool.harvest.kvShare
+        harvest.reserveQuantile = pool.harvest.reserveQuantile
+        harvest.abortedTokenShare = pool.harvest.abortedTokenShare
+        harvest.maxInFlightPerEndpoint = pool.harvest.maxInFlightPerEndpoint
+        harvest.isEnabled = pool.harvest.enabled
+        self.init(
+            name: pool.name, models: pool.models,
+            endpoints: pool.endpoints.map { endpoint in
+                GatewayEndpoint(
+                    host: endpoint.url.host, port: endpoint.url.port, metrics: .init(endpoint.engine),
+                    capacity: capacity)
+            },
+            admission: AdmissionLimits(
+                maxRequestsPerBand: pool.admission.queue.maxRequests, maxBytesPerBand: pool.admission.queue.maxBytes,
+                timeToLive: pool.admission.queue.ttl),
+            harvest: harvest, isDefault: isDefault, scrapeInterval: pool.scrape.interval,
+            scrapeTimeout: pool.scrape.timeout, metricsPath: pool.scrape.path)
+    }
+}
+
+extension EndpointCapacity {
+    /// The preset with the constants that replace parts of it.
+    ///
+    /// The preset's KV cache size is left out: endpoints report their own, and a guess must not be taken for knowledge.
+    fileprivate init(_ pool: Configuration.Pool) throws(ServiceError) {
+        let settings = pool.engine
+        guard let preset = EngineConfiguration.preset(named: settings.preset) else {
+            throw ServiceError("pool \(pool.name): there is no engine preset \(settings.preset)", isConfiguration: true)
+        }
+        var stepTime = preset.stepTime
+        if let value = settings.baseMilliseconds { stepTime.baseMilliseconds = value }
+        if let value = settings.perDecodeMilliseconds { stepTime.perDecodeMilliseconds = value }
+        if let value = settings.perContextTokenMilliseconds { stepTime.perContextTokenMilliseconds = value }
+        if let value = settings.perPrefillTokenMilliseconds { stepTime.perPrefillTokenMilliseconds = value }
+        let concurrency = pool.admission.maxConcurrentRequestsPerEndpoint
+        self.init(
+            stepTime: stepTime, kvTokens: settings.kvTokens,
+            maxConcurrentRequests: min(concurrency, settings.maxSequences ?? concurrency))
+    }
+}
+
+extension GatewayEndpoint.Metrics {
+    fileprivate init(_ kind: Configuration.EngineKind) {
+        switch kind {
+        case .auto: self = .detected
+        case .none: self = .none
+        default: self = EngineProfile.named(kind.rawValue).map { .of($0) } ?? .detected
+        }
+    }
+}

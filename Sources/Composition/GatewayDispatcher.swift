@@ -1,0 +1,66 @@
+import AsyncProcessor
+import Basics
+import Delivery
+import Gateway
+import InferenceAPI
+import MessageQueues
+import NIOCore
+
+/// Carries a queue's messages through the gateway of this process, as sheddable work.
+struct GatewayDispatcher: InferenceDispatcher {
+    let gateway: Gateway
+    /// The priority of the queue's objective; below zero.
+    let priority: Int
+    let clock: any DeliveryClock
+
+    func perform(_ request: AsyncRequest, started: @escaping @Sendable () -> Void) async -> AttemptOutcome {
+        var call = InferenceCall(
+            path: request.path, headers: request.headers.map { (name: $0.key, value: $0.value) },
+            body: ByteBuffer(bytes: request.body), priority: priority)
+        if !request.headers.keys.contains(where: { $0.lowercased() == HeaderName.contentType }) {
+            call.headers.append((name: HeaderName.contentType, value: "application/json"))
+        }
+        // Deadlines are calendar time; the gateway counts on its own monotonic time line.
+        call.deadline = Gateway.now + (request.deadline - clock.now())
+        return attemptOutcome(of: await gateway.perform(call, started: started))
+    }
+
+    /// What the gateway's word means for the message.
+    private func attemptOutcome(of outcome: InferenceOutcome) -> AttemptOutcome {
+        switch outcome {
+        case .answered(let answer):
+            .answered(
+                AttemptResponse(
+                    statusCode: answer.status, body: Array(answer.body.readableBytesView),
+                    contentType: answer.value(of: HeaderName.contentType),
+                    retryAfter: answer.value(of: HeaderName.retryAfter).flatMap(Int.init).map { .seconds(Double($0)) },
+                    dropReason: answer.value(of: HeaderName.dropReason), endpoint: answer.endpoint,
+                    usage: answer.usage))
+        case .rejected(let error) where isFinal(error):
+            .answered(
+                AttemptResponse(
+                    statusCode: error.status, body: error.jsonBody(), contentType: "application/json"))
+        case .rejected(let error): .rejected(reason: error.message, retryAfter: error.retryAfter)
+        case .evicted: .evicted
+        case .failed(let error): .failed(error.status == 504 ? .timedOut : .connectionLost, endpoint: nil)
+        case .cancelled: .withdrawn(.stopping)
+        }
+    }
+
+    /// Whether asking again cannot help, so that the gateway's error is the message's result.
+    ///
+    /// An unknown model is not final as long as a pool has not been able to ask its endpoints what they serve.
+    private func isFinal(_ error: APIError) -> Bool {
+        switch error.status {
+        case 404: !gateway.status().pools.contains { $0.models.isEmpty }
+        case 408, 429, 499: false
+        default: (400..<500).contains(error.status)
+        }
+    }
+}
+
+extension InferenceAnswer {
+    fileprivate func value(of name: String) -> String? {
+        headers.first { $0.name.lowercased() == name }?.value
+    }
+}

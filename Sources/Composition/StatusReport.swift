@@ -1,0 +1,110 @@
+import AsyncProcessor
+import Gateway
+import Harvest
+import MessageQueues
+import Pool
+import PoolScheduler
+import Telemetry
+
+/// What the process knows of itself at one moment, for the status page, the metrics and readiness.
+struct StatusReport {
+    let gateway: GatewayStatus
+    let queues: [QueueStatus]
+
+    /// For the status page.
+    func snapshot(version: String, uptimeSeconds: Double) -> StatusSnapshot {
+        StatusSnapshot(
+            version: version, uptimeSeconds: uptimeSeconds, connections: gateway.clientConnections,
+            pools: gateway.pools.map { pool in
+                StatusSnapshot.Pool(
+                    name: pool.name, models: pool.models,
+                    endpoints: pool.endpoints.map { endpoint in
+                        StatusSnapshot.Endpoint(
+                            url: "http://\(endpoint.name)", isUp: endpoint.isUp,
+                            realtimeInFlight: endpoint.load.realtimeRequests,
+                            batchInFlight: endpoint.load.sheddableRequests, waiting: endpoint.scraped?.waiting,
+                            kvUsage: endpoint.scraped?.kvUsage)
+                    },
+                    bands: pool.queue.map { .init(priority: $0.priority, waiting: $0.requests) },
+                    allowedBatchRequests: pool.endpoints.reduce(0) { $0 + $1.harvest.allowedBatchRequests },
+                    batchRequestsInFlight: pool.endpoints.reduce(0) { $0 + $1.load.sheddableRequests })
+            },
+            queues: queues.map {
+                .init(
+                    name: $0.name, depth: $0.depth.unfinished, leased: $0.counters.held, finished: $0.depth.results)
+            })
+    }
+
+    /// For `/readyz`.
+    var readiness: ReadinessReport {
+        var checks = [
+            ReadinessReport.Check(
+                name: "accepting", isMet: !gateway.isDraining,
+                detail: gateway.isDraining ? "the gateway is draining" : "the gateway accepts requests")
+        ]
+        for pool in gateway.pools {
+            let up = pool.endpoints.count { $0.isUp }
+            checks.append(
+                .init(
+                    name: "pool \(pool.name)", isMet: up > 0, detail: "\(up) of \(pool.endpoints.count) endpoints are up"))
+        }
+        return ReadinessReport(checks: checks)
+    }
+
+    /// For `/metrics`.
+    func write(to registry: MetricsRegistry) {
+        registry.instrument(MetricCatalog.connections).set(gateway.clientConnections)
+        for pool in gateway.pools { write(pool, to: registry) }
+        for queue in queues { write(queue, to: registry) }
+    }
+
+    private func write(_ pool: PoolStatus, to registry: MetricsRegistry) {
+        var waiting = [0: 0, -1: 0]
+        for band in pool.queue { waiting[band.priority] = band.requests }
+        for (priority, requests) in waiting {
+            registry.instrument(MetricCatalog.queueDepth, pool.name, String(priority)).set(requests)
+        }
+        for endpoint in pool.endpoints {
+            let labels = (pool.name, endpoint.name)
+            registry.instrument(MetricCatalog.requestsInFlight, labels.0, labels.1, "realtime")
+                .set(endpoint.load.realtimeRequests)
+            registry.instrument(MetricCatalog.requestsInFlight, labels.0, labels.1, "async")
+                .set(endpoint.load.sheddableRequests)
+            registry.instrument(MetricCatalog.endpointUp, labels.0, labels.1).set(endpoint.isUp ? 1 : 0)
+            if let value = endpoint.scraped?.waiting {
+                registry.instrument(MetricCatalog.endpointWaiting, labels.0, labels.1).set(value)
+            }
+            if let value = endpoint.scraped?.running {
+                registry.instrument(MetricCatalog.endpointRunning, labels.0, labels.1).set(value)
+            }
+            if let value = endpoint.scraped?.kvUsage {
+                registry.instrument(MetricCatalog.endpointKVUsage, labels.0, labels.1).set(value)
+            }
+        }
+        registry.instrument(MetricCatalog.harvestAllowed, pool.name)
+            .set(pool.endpoints.reduce(0) { $0 + $1.harvest.allowedBatchRequests })
+        registry.instrument(MetricCatalog.harvestCap, pool.name)
+            .set(pool.endpoints.reduce(0) { $0 + $1.harvest.requestCap })
+        registry.instrument(MetricCatalog.retries, pool.name).raise(to: pool.counters.retried)
+        registry.instrument(MetricCatalog.aborted, pool.name, "brake").raise(to: pool.counters.calledBack)
+    }
+
+    private func write(_ queue: QueueStatus, to registry: MetricsRegistry) {
+        registry.instrument(MetricCatalog.asyncQueueDepth, queue.name).set(queue.depth.unfinished)
+        registry.instrument(MetricCatalog.asyncLeased, queue.name).set(queue.counters.held)
+        let outcomes = [
+            ("succeeded", queue.counters.succeeded), ("failed", queue.counters.failed),
+            ("expired", queue.counters.expired),
+        ]
+        for (outcome, count) in outcomes {
+            registry.instrument(MetricCatalog.asyncResults, queue.name, outcome).raise(to: count)
+        }
+    }
+}
+
+/// One queue and its processor at one moment.
+struct QueueStatus {
+    let name: String
+    let depth: QueueDepth
+    let counters: AsyncProcessorCounters
+}

@@ -1,0 +1,225 @@
+import Basics
+import Gateway
+import Pool
+public import Logging
+import Synchronization
+import Telemetry
+public import WeirConfiguration
+
+/// The whole service in one process: gateway, async processor, queue and admin server, whatever the configuration names.
+public struct WeirService: Sendable {
+    /// Where a running service is reached, and what it found.
+    public struct Started: Sendable {
+        /// Root of the gateway.
+        public let gatewayURL: String
+        /// Root of the admin server.
+        public let adminURL: String
+        /// The pools as they were found.
+        public let pools: [FoundPool]
+        /// Files of the queues.
+        public let queuePaths: [String]
+    }
+
+    /// A pool as it was found at the start.
+    public struct FoundPool: Sendable {
+        /// Its name.
+        public let name: String
+        /// The models it serves.
+        public let models: [String]
+        /// Its endpoints.
+        public let endpoints: [FoundEndpoint]
+    }
+
+    /// An endpoint as it was found at the start.
+    public struct FoundEndpoint: Sendable {
+        /// Host and port.
+        public let name: String
+        /// Whether it answered.
+        public let isUp: Bool
+        /// The engine that its metrics tell of.
+        public let engine: String?
+        /// The size of its KV cache, in tokens.
+        public let kvTokens: Int?
+    }
+
+    private struct Stopped: Error {}
+
+    private let configuration: Configuration
+    private let version: String
+    private let logger: Logger
+    private let logWriter: LineWriter
+
+    /// Creates a service that logs to standard error.
+    public init(configuration: Configuration, version: String, logLevel: Logger.Level = .notice) {
+        self.configuration = configuration
+        self.version = version
+        let writer = LineWriter.standardError()
+        logWriter = writer
+        var logger = Logger(label: "weir") { JSONLineLogHandler(label: $0, writer: writer) }
+        logger.logLevel = logLevel
+        self.logger = logger
+    }
+
+    /// Serves until `untilStopped` returns, then drains and returns.
+    ///
+    /// - Parameters:
+    ///   - onReady: told the addresses once everything listens.
+    ///   - untilStopped: suspends for as long as the service is to run.
+    /// - Throws: `ServiceError` if something cannot be opened or bound.
+    public func run(
+        onReady: @escaping @Sendable (Started) -> Void, untilStopped: @escaping @Sendable () async -> Void
+    ) async throws {
+        let registry = MetricsRegistry()
+        let metrics = GatewayMetrics(registry: registry, accessLog: try accessLog(), logger: logger)
+        let gateway = try await startGateway(observer: metrics)
+        let workers: [QueueWorker]
+        do throws(ServiceError) {
+            workers = try openQueues(gateway: gateway)
+        } catch {
+            await gateway.shutdown()
+            throw error
+        }
+        let report: @Sendable () -> StatusReport = {
+            StatusReport(gateway: gateway.status(), queues: workers.map(\.status))
+        }
+        registry.onCollect { [logWriter] in
+            report().write(to: registry)
+            registry.instrument(MetricCatalog.logLinesDropped, "stderr").raise(to: logWriter.droppedLines)
+        }
+        ProcessMetrics.register(in: registry, version: version)
+        do {
+            try await serve(
+                gateway: gateway, workers: workers, registry: registry, report: report, onReady: onReady,
+                untilStopped: untilStopped)
+        } catch {
+            await gateway.shutdown()
+            throw error
+        }
+        await gateway.shutdown()
+        logWriter.flush()
+    }
+
+    private func serve(
+        gateway: Gateway, workers: [QueueWorker], registry: MetricsRegistry,
+        report: @escaping @Sendable () -> StatusReport, onReady: @escaping @Sendable (Started) -> Void,
+        untilStopped: @escaping @Sendable () async -> Void
+    ) async throws {
+        let begun = Gateway.now
+        let stopping = StopFlag()
+        let (adminPorts, adminPort) = AsyncStream.makeStream(of: Int.self)
+        let listen = configuration.admin.listen
+        let admin = AdminServer(
+            host: listen.host, port: listen.port, registry: registry,
+            readiness: {
+                var readiness = report().readiness
+                if stopping.isSet {
+                    readiness.checks.append(.init(name: "running", isMet: false, detail: "the process is stopping"))
+                }
+                return readiness
+            },
+            status: { report().snapshot(version: version, uptimeSeconds: (Gateway.now - begun).seconds) },
+            logger: quiet, onListening: { adminPort.yield($0) })
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                do {
+                    try await admin.run()
+                } catch is CancellationError {
+                } catch {
+                    throw ServiceError("the admin server cannot listen on \(listen): \(error)")
+                }
+            }
+            for worker in workers { group.addTask { await worker.run() } }
+            group.addTask {
+                var ports = adminPorts.makeAsyncIterator()
+                guard let port = await ports.next() else { return }
+                onReady(started(gateway: gateway, adminPort: port, workers: workers))
+                await untilStopped()
+                stopping.set()
+                try await drain(gateway: gateway, workers: workers)
+                throw Stopped()
+            }
+            do {
+                while try await group.next() != nil {}
+            } catch is Stopped {}
+            group.cancelAll()
+        }
+    }
+
+    /// Readiness says no, then nothing new comes in, then what runs may finish.
+    private func drain(gateway: Gateway, workers: [QueueWorker]) async throws {
+        let settings = configuration.gateway.drain
+        logger.notice("stopping", metadata: ["limit": "\(settings.timeout.seconds) s"])
+        for worker in workers { worker.stop() }
+        if settings.delay > .zero { try await Task.sleep(for: .nanoseconds(settings.delay.nanoseconds)) }
+        if await gateway.drain(timeout: settings.timeout) == false {
+            logger.warning("requests were still running at the end of the drain and have been cut off")
+        }
+    }
+
+    // MARK: Parts
+
+    private func startGateway(observer: GatewayMetrics) async throws(ServiceError) -> Gateway {
+        let settings = try GatewayConfiguration(configuration)
+        do {
+            return try await Gateway.start(settings, observer: observer)
+        } catch {
+            throw ServiceError("the gateway cannot listen on \(configuration.gateway.listen): \(error)")
+        }
+    }
+
+    private func openQueues(gateway: Gateway) throws(ServiceError) -> [QueueWorker] {
+        var workers: [QueueWorker] = []
+        guard let async = configuration.async else { return workers }
+        for queue in async.queues {
+            let priority = configuration.objectives.first { $0.name == queue.objective }?.priority ?? -1
+            workers.append(
+                try QueueWorker(
+                    queue, retry: async.retry, priority: priority, gateway: gateway,
+                    grace: configuration.gateway.drain.timeout, logger: logger))
+        }
+        return workers
+    }
+
+    private func accessLog() throws(ServiceError) -> AccessLog? {
+        switch configuration.gateway.accessLog {
+        case .off: return nil
+        case .stderr: return AccessLog(writer: logWriter)
+        case .file(let path):
+            do throws(LineWriter.OpenFailure) {
+                return AccessLog(writer: try LineWriter(appendingTo: path))
+            } catch {
+                throw ServiceError("\(error)", isConfiguration: true)
+            }
+        }
+    }
+
+    /// The logger of libraries, whose routine messages are not our users' business.
+    private var quiet: Logger {
+        var quiet = logger
+        quiet.logLevel = .error
+        return quiet
+    }
+
+    private func started(gateway: Gateway, adminPort: Int, workers: [QueueWorker]) -> Started {
+        Started(
+            gatewayURL: "http://\(ListenAddress(host: configuration.gateway.listen.host, port: gateway.boundPort))",
+            adminURL: "http://\(ListenAddress(host: configuration.admin.listen.host, port: adminPort))",
+            pools: gateway.status().pools.map { pool in
+                FoundPool(
+                    name: pool.name, models: pool.models,
+                    endpoints: pool.endpoints.map {
+                        FoundEndpoint(
+                            name: $0.name, isUp: $0.isUp, engine: $0.engine, kvTokens: $0.capacity.kvTokens)
+                    })
+            }, queuePaths: workers.map(\.path))
+    }
+}
+
+/// Set once the process has been asked to stop.
+private final class StopFlag: Sendable {
+    private let flag = Atomic(false)
+
+    var isSet: Bool { flag.load(ordering: .relaxed) }
+
+    func set() { flag.store(true, ordering: .relaxed) }
+}

@@ -1,0 +1,52 @@
+public import Basics
+
+/// One asynchronous inference request as a producer submitted it.
+///
+/// The public format is that of the llm-d async processor (shared reference `async-processor.md` 2.1). Times are instants
+/// since the Unix epoch, because they outlive the process; `Instant` ends in 2043, and a later deadline means "no hurry".
+public struct InferenceMessage: Hashable, Sendable {
+    /// What the producer knows it by; unique within a queue, and the key of its one result.
+    public var id: String
+    /// When the producer made it.
+    public var created: Instant
+    /// When its answer stops being of use.
+    public var deadline: Instant
+    /// The path it is posted to, for example `/v1/chat/completions`.
+    public var path: String
+    /// The request body, byte for byte as it was submitted.
+    public var payload: [UInt8]
+    /// The `model` named in the body, if there is one.
+    public var model: String?
+    /// Header fields for the request, in addition to those that the gateway sets.
+    public var headers: [String: String]
+    /// Opaque to the queue; returned with the result.
+    public var metadata: [String: String]
+
+    /// Creates a message.
+    public init(
+        id: String, created: Instant, deadline: Instant, path: String, payload: [UInt8], model: String? = nil,
+        headers: [String: String] = [:], metadata: [String: String] = [:]
+    ) {
+        self.id = id
+        self.created = created
+        self.deadline = deadline
+        self.path = path
+        self.payload = payload
+        self.model = model
+        self.headers = headers
+        self.metadata = metadata
+    }
+
+    /// A digest of what is asked (path and payload): two submissions of one id with equal digests are the same request.
+    ///
+    /// FNV-1a, 64 bits. It tells an honest resubmission from a mistaken reuse of an id, and is no defence against a
+    /// producer that works at fooling itself.
+    public var contentDigest: UInt64 {
+        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+        func mix(_ byte: UInt8) { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+        for byte in path.utf8 { mix(byte) }
+        mix(0xFF)
+        for byte in payload { mix(byte) }
+        return hash
+    }
+}

@@ -1,0 +1,71 @@
+public import Basics
+public import InferenceAPI
+
+/// Why a message ended without a usable answer (the names of shared reference `async-processor.md` 2.3).
+public enum DeliveryErrorCode: String, Hashable, Sendable, CaseIterable {
+    /// The deadline passed before a final answer arrived.
+    case deadlineExceeded = "DEADLINE_EXCEEDED"
+    /// The producer withdrew the request.
+    case cancelled = "CANCELLED"
+    /// A gate refused the request for good.
+    case gateDropped = "GATE_DROPPED"
+    /// A gate could not decide.
+    case gateError = "GATE_ERROR"
+    /// The model server could not be made to answer.
+    case inferenceError = "INFERENCE_ERROR"
+    /// The request cannot be sent as it is.
+    case invalidRequest = "INVALID_REQUEST"
+    /// The stored request can no longer be read.
+    case payloadUnavailable = "PAYLOAD_UNAVAILABLE"
+}
+
+/// The one terminal record of a message.
+public struct InferenceResult: Hashable, Sendable {
+    /// The id of the message.
+    public var id: String
+    /// The status of the last HTTP answer, if one arrived, whether it was a success or not.
+    public var statusCode: Int?
+    /// The body of the last HTTP answer, if this process has it.
+    public var payload: [UInt8]?
+    /// The media type of `payload`.
+    public var contentType: String?
+    /// Why there is no final answer; nil when `statusCode` and `payload` are the server's final word.
+    public var errorCode: DeliveryErrorCode?
+    /// The same for people, in a sentence.
+    public var errorMessage: String?
+    /// The path that the request was posted to.
+    public var path: String
+    /// The model that was asked for.
+    public var model: String?
+    /// The endpoint that answered last.
+    public var endpoint: String?
+    /// Tokens used, if the answer says.
+    public var usage: TokenUsage?
+    /// What happened on the way.
+    public var attempts: AttemptRecord
+    /// When the producer made the message.
+    public var created: Instant
+    /// When this record was made.
+    public var finished: Instant
+    /// The metadata of the message.
+    public var metadata: [String: String]
+
+    /// Creates the record of `message` as it stands at `finished`, without an answer.
+    public init(for message: InferenceMessage, attempts: AttemptRecord, finished: Instant) {
+        id = message.id
+        path = message.path
+        model = message.model
+        created = message.created
+        metadata = message.metadata
+        self.attempts = attempts
+        self.finished = finished
+        statusCode = attempts.lastStatusCode
+        endpoint = attempts.lastEndpoint
+    }
+
+    /// Whether the model server answered with success.
+    public var isSuccess: Bool {
+        guard errorCode == nil, let statusCode else { return false }
+        return statusCode < 400
+    }
+}

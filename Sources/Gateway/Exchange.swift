@@ -1,0 +1,393 @@
+import Admission
+import Basics
+import InferenceAPI
+import NIOCore
+import NIOHTTP1
+import Pool
+import PoolScheduler
+import Synchronization
+
+/// Carries out what `ExchangeStateMachine` decides for one request, on one event loop.
+final class Exchange {
+    /// A refused request's body is read to its end if it is no longer than this, so that its connection can be kept.
+    private static let discardLimitBytes = 64 << 10
+    /// Output events between two reports of progress to the scheduler.
+    private static let eventsPerReport = 64
+
+    let id: UInt64
+    let request: ExchangeRequest
+    private let loop: LoopContext
+    private var core: GatewayCore { loop.core }
+    private var sink: (any ExchangeSink)?
+    private var machine: ExchangeStateMachine
+    private let started: Instant
+
+    // The request's body.
+    private var scanner = RequestBodyScanner()
+    private var held = HeldBody()
+    private var budgetTaken = 0
+    private let announcedBytes: Int?
+    private let hasBody: Bool
+    private var requestBytes = 0
+    private var lastBodyByte: Instant
+    private var model: String?
+    private var estimatedPromptTokens = 0
+
+    // Its place.
+    private var pool: PoolShell?
+    private var endpointID: EndpointID?
+    private var endpoint: UpstreamEndpoint?
+    private var upstream: UpstreamConnection?
+    private var placedAt: Instant?
+    private var sentAt: Instant?
+
+    // Its answer.
+    private var answerHead: HTTPResponseHead?
+    private var isEventStream = false
+    private var answerScanner = ResponseScanner(.opaque)
+    private var reportedEvents = 0
+    private var responseBytes = 0
+    private var lastAnswerBytes: (UInt8, UInt8) = (0, 0)
+    private var firstByteAt: Instant?
+    private var error: APIError?
+    private var clientHasLeft = false
+    private var isCut = false
+    private var isOver = false
+
+    init(_ request: ExchangeRequest, loop: LoopContext, sink: any ExchangeSink, isInProcess: Bool = false) {
+        id = loop.core.newRequest()
+        self.request = request
+        self.loop = loop
+        self.sink = sink
+        self.isInProcess = isInProcess
+        machine = ExchangeStateMachine(maxAttempts: loop.core.limits.attempts)
+        started = GatewayClock.now()
+        lastBodyByte = started
+        announcedBytes = request.head.headers.first(name: HeaderName.contentLength).flatMap { Int($0) }
+        hasBody = announcedBytes != nil || request.head.headers.contains(name: "transfer-encoding")
+        loop.add(self)
+    }
+
+    private let isInProcess: Bool
+
+    /// Tokens as the endpoint counts them, as far as it has said.
+    var usage: TokenUsage? { answerScanner.usage }
+
+    // MARK: From the client
+
+    func bodyArrived(_ piece: ByteBuffer) {
+        let bytes = piece.readableBytes
+        requestBytes += bytes
+        guard !machine.hasEnded else { return }
+        lastBodyByte = GatewayClock.now()
+        if let refusal = request.refusal {
+            if requestBytes > Self.discardLimitBytes { abandon(.refused(refusal)) }
+            return
+        }
+        guard requestBytes <= core.limits.requestBodyBytes else { return abandon(.bodyTooLarge) }
+        switch machine.bodyArrived() {
+        case .discard: break
+        case .hold: hold(piece, bytes: bytes)
+        case .forward:
+            releaseHeldBody()
+            upstream?.send(piece)
+            if upstream?.isWritable == false { sink?.setReading(false) }
+        }
+    }
+
+    func bodyEnded() {
+        guard !machine.hasEnded else { return }
+        if let refusal = request.refusal {
+            _ = machine.bodyEnded()
+            return abandon(.refused(refusal))
+        }
+        if machine.phase == .receiving { scanner.finish() }
+        run(machine.bodyEnded())
+        if machine.phase == .receiving { route() }
+    }
+
+    /// Answers a request that is refused without reading its body.
+    func refuseNow() {
+        if let refusal = request.refusal { abandon(.refused(refusal)) }
+    }
+
+    /// The client has sent all that it had for now.
+    func clientPaused() {
+        if !machine.isReplayable { upstream?.flush() }
+    }
+
+    func clientLeft() {
+        guard !machine.hasEnded else { return }
+        clientHasLeft = true
+        sink?.answerAbandoned()
+        run(machine.clientLeft())
+    }
+
+    func clientWritabilityChanged(isWritable: Bool) { upstream?.setReading(isWritable) }
+
+    // MARK: From the gateway
+
+    func abandon(_ failure: ExchangeFailure) { run(machine.abandoned(failure)) }
+
+    func checkTime(now: Instant) {
+        let limits = core.limits
+        switch machine.phase {
+        case .receiving:
+            if now - lastBodyByte > limits.bodyTimeout { abandon(.bodyTimeout) }
+        case .awaitingAnswer, .answering(hasBegun: false):
+            if machine.isBodyComplete {
+                if let sentAt, now - max(sentAt, lastBodyByte) > limits.firstByteTimeout { abandon(.firstByteTimeout) }
+            } else if now - lastBodyByte > limits.bodyTimeout {
+                // If the endpoint takes no more of the body, it is the one that is silent.
+                abandon(upstream?.isWritable == false ? .firstByteTimeout : .bodyTimeout)
+            }
+        case .waiting, .connecting, .answering(hasBegun: true), .ended: break
+        }
+    }
+
+    // MARK: Body
+
+    private func hold(_ piece: ByteBuffer, bytes: Int) {
+        guard core.bodyBudget.take(bytes) else { return abandon(.bodyBudgetSpent) }
+        budgetTaken += bytes
+        held.append(piece)
+        guard machine.phase == .receiving else { return }
+        piece.withUnsafeReadableBytes { scanner.consume($0) }
+        if held.bytes >= core.limits.requestBodyWindowBytes, scanner.facts.model != nil { route() }
+    }
+
+    private func releaseHeldBody() {
+        guard budgetTaken > 0 else { return }
+        held.removeAll()
+        core.bodyBudget.giveBack(budgetTaken)
+        budgetTaken = 0
+    }
+
+    private func route() {
+        let facts = scanner.facts
+        model = facts.model
+        estimatedPromptTokens = facts.estimatedPromptTokens
+        if !machine.isBodyComplete, let announcedBytes, facts.totalBytes > 0 {
+            // The rest of a long body is taken to be like what has been read of it.
+            let share = Double(announcedBytes) / Double(facts.totalBytes)
+            estimatedPromptTokens = Int(Double(estimatedPromptTokens) * max(1, share))
+        }
+        if request.path.needsModel, let defect = scanner.malformed {
+            return abandon(.refused(.invalidJSON(defect)))
+        }
+        switch core.directory.pool(for: facts.model) {
+        case .pool(let pool):
+            self.pool = pool
+            run(machine.routed())
+        case .unknownModel: abandon(.refused(.modelNotFound(facts.model ?? "")))
+        case .notKnownYet: abandon(.refused(.noEndpoints(model: facts.model, retryAfter: .seconds(1))))
+        case .noModelNamed:
+            abandon(.refused(hasBody ? .missingModel : .notFound(path: request.head.uri)))
+        }
+    }
+
+    private func submit() {
+        let facts = scanner.facts
+        let limit: Int? =
+            switch request.path {
+            case .embeddings: 1
+            case _ where !hasBody: 1
+            default: facts.maxOutputTokens.map { $0.multipliedReportingOverflow(by: facts.choices ?? 1).partialValue }
+            }
+        let outputLimit = limit.map { min(max($0, 0), 1 << 24) }
+        let poolRequest = PoolRequest(
+            id: id, priority: request.priority, promptTokens: estimatedPromptTokens, maxOutputTokens: outputLimit,
+            runsToLimit: facts.ignoreEOS && outputLimit != nil, bytes: held.bytes, timeToLive: request.timeToLive,
+            deadline: request.deadline, isMessage: request.isMessage)
+        pool?.submit(poolRequest, from: NIOLoopBound(self, eventLoop: loop.eventLoop))
+    }
+
+    // MARK: Performing
+
+    private func run(_ actions: [ExchangeStateMachine.Action]) {
+        for action in actions { perform(action) }
+        if machine.hasEnded { conclude() }
+    }
+
+    private func perform(_ action: ExchangeStateMachine.Action) {
+        switch action {
+        case .submit: submit()
+        case .withdraw: pool?.withdraw(id)
+        case .reportFailedBeforeAnswer: pool?.failedBeforeAnswer(id)
+        case .reportUnreachable:
+            if let pool, let endpointID { core.endpointIsUnreachable(endpointID, pool: pool) }
+        case .reportFinished: reportFinished()
+        case .connect(let mayReuse): connect(mayReuse: mayReuse)
+        case .sendRequest: sendRequest()
+        case .finishRequest:
+            upstream?.finishRequest()
+            upstream?.flush()
+        case .closeUpstream:
+            upstream?.close()
+            upstream = nil
+        case .pauseClient: sink?.setReading(false)
+        case .resumeClient:
+            lastBodyByte = GatewayClock.now()
+            if upstream?.isWritable == true { sink?.setReading(true) }
+        case .beginAnswer: beginAnswer()
+        case .endAnswer: sink?.answerEnded()
+        case .fail(let failure): sink?.answerFailed(failure, note(failure), requestID: request.requestID)
+        case .cut(let failure):
+            isCut = true
+            let boundary = lastAnswerBytes.1 == UInt8(ascii: "\n") && lastAnswerBytes.0 == UInt8(ascii: "\n")
+            sink?.answerCut(failure, note(failure), isEventStream: isEventStream, atEventBoundary: boundary)
+        }
+    }
+
+    private func note(_ failure: ExchangeFailure) -> APIError {
+        let timeToLive = request.timeToLive ?? pool?.settings.admission.timeToLive ?? .zero
+        let apiError = failure.apiError(limits: core.limits, model: model, timeToLive: timeToLive)
+        error = apiError
+        return apiError
+    }
+
+    private func connect(mayReuse: Bool) {
+        guard let endpoint else { return }
+        if mayReuse, let connection = loop.upstreams.takeIdle(to: endpoint) {
+            upstream = connection
+            return run(machine.connected(isReused: true))
+        }
+        loop.upstreams.connect(to: endpoint) { [self] connection in
+            guard machine.phase == .connecting else {
+                if let connection { loop.upstreams.putBack(connection) }
+                return
+            }
+            guard let connection else { return run(machine.connectFailed()) }
+            upstream = connection
+            run(machine.connected(isReused: false))
+        }
+    }
+
+    private func sendRequest() {
+        guard let upstream, let endpoint else { return }
+        let framing: BodyFraming =
+            if machine.isBodyComplete {
+                hasBody ? .length(held.bytes) : .none
+            } else {
+                announcedBytes.map { .length($0) } ?? .chunked
+            }
+        let head = MessageHeaders.upstreamHead(
+            of: request.head, endpoint: endpoint.name, requestID: request.requestID, isTrusted: request.isTrusted,
+            framing: framing)
+        upstream.begin(head, for: self)
+        for piece in held.pieces { upstream.send(piece) }
+        if machine.isBodyComplete { upstream.finishRequest() }
+        sentAt = GatewayClock.now()
+        upstream.flush()
+    }
+
+    private func beginAnswer() {
+        releaseHeldBody()
+        firstByteAt = GatewayClock.now()
+        pool?.firstToken(id)
+        guard let answerHead, let endpoint else { return }
+        sink?.answerBegan(
+            AnswerHead(
+                head: answerHead, requestID: request.requestID, isEventStream: isEventStream, endpoint: endpoint.name))
+    }
+
+    private func reportFinished() {
+        guard let answerHead, answerHead.status.code < 400 else { return pool?.withdraw(id) ?? () }
+        let counted = answerScanner.usage?.completionTokens
+        let events = answerScanner.outputEvents
+        pool?.finished(id, outputTokens: counted ?? (events > 0 ? events : nil))
+    }
+
+    /// The request is over: lets go of everything and tells the observer. Happens once.
+    private func conclude() {
+        guard !isOver else { return }
+        isOver = true
+        releaseHeldBody()
+        let sinkWasTold = error != nil || !clientHasLeft
+        sink = nil
+        loop.remove(self)
+        core.observer.requestEnded(record(status: sinkWasTold ? nil : 499))
+        core.requestEnded()
+    }
+
+    private func record(status: Int?) -> RequestRecord {
+        let answered = answerHead.map { Int($0.status.code) }
+        let hasBegun = firstByteAt != nil
+        return RequestRecord(
+            requestID: request.requestID, method: request.head.method.rawValue,
+            path: String(request.head.uri.prefix(256)), model: model,
+            status: hasBegun ? answered ?? 0 : status ?? error?.status ?? answered ?? 0,
+            pool: pool?.settings.name, endpoint: endpoint?.name, priority: request.priority,
+            workClass: WorkClass(priority: request.priority), fairnessID: request.fairnessID, isStreamed: isEventStream,
+            isInProcess: isInProcess, started: started, placedAfter: placedAt.map { $0 - started },
+            firstByteAfter: firstByteAt.map { $0 - started }, endedAfter: GatewayClock.now() - started,
+            usage: answerScanner.usage, outputEvents: answerScanner.outputEvents,
+            estimatedPromptTokens: estimatedPromptTokens, attempts: machine.attempts, requestBytes: requestBytes,
+            responseBytes: responseBytes, error: error, clientLeft: clientHasLeft, isCut: isCut)
+    }
+}
+
+// MARK: - From the scheduler
+
+extension Exchange: SchedulerClient {
+    func placed(on endpointID: EndpointID) {
+        guard machine.phase == .waiting, let poolIndex = core.directory.pools.firstIndex(where: { $0 === pool }) else {
+            return
+        }
+        self.endpointID = endpointID
+        endpoint = core.endpoints[poolIndex][endpointID.index]
+        placedAt = GatewayClock.now()
+        request.started?()
+        run(machine.placed())
+    }
+
+    func dismissed(_ failure: ExchangeFailure) { run(machine.dismissed(failure)) }
+}
+
+// MARK: - From the endpoint
+
+extension Exchange: UpstreamReceiver {
+    func upstreamAnswered(_ head: HTTPResponseHead) {
+        answerHead = head
+        let contentType = head.headers.first(name: HeaderName.contentType)
+        let form = ResponseScanner.Body(
+            contentType: contentType, contentEncoding: head.headers.first(name: "content-encoding"))
+        isEventStream = ResponseScanner.Body(contentType: contentType) == .eventStream
+        answerScanner = ResponseScanner(form)
+        machine.answerArrived()
+    }
+
+    func upstreamSentBody(_ piece: ByteBuffer) {
+        let step = machine.answerBodyArrived()
+        guard step != .discard else { return }
+        if step == .begin { beginAnswer() }
+        responseBytes += piece.readableBytes
+        piece.withUnsafeReadableBytes { bytes in
+            answerScanner.consume(bytes)
+            for byte in bytes.suffix(2) { lastAnswerBytes = (lastAnswerBytes.1, byte) }
+        }
+        if answerScanner.outputEvents - reportedEvents >= Self.eventsPerReport {
+            reportedEvents = answerScanner.outputEvents
+            pool?.progressed(id, outputTokens: reportedEvents)
+        }
+        sink?.answerBody(piece)
+    }
+
+    func upstreamPaused() { sink?.answerFlush() }
+
+    func upstreamEnded() {
+        upstream = nil
+        run(machine.answerEnded())
+    }
+
+    func upstreamLost() {
+        upstream = nil
+        run(machine.upstreamLost())
+    }
+
+    func upstreamWritabilityChanged(isWritable: Bool) {
+        guard !machine.isBodyComplete else { return }
+        if isWritable { lastBodyByte = GatewayClock.now() }
+        sink?.setReading(isWritable)
+    }
+}

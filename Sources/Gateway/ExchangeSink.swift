@@ -1,0 +1,53 @@
+import Basics
+import InferenceAPI
+import NIOCore
+import NIOHTTP1
+
+/// Where an exchange's answer goes: a client's connection, or a caller in this process. Used on the exchange's loop.
+protocol ExchangeSink: AnyObject {
+    /// Whether more of the request may be read.
+    func setReading(_ isOn: Bool)
+    func answerBegan(_ answer: AnswerHead)
+    func answerBody(_ piece: ByteBuffer)
+    /// What has been handed over should go out now.
+    func answerFlush()
+    func answerEnded()
+    /// There will be no answer but this error.
+    func answerFailed(_ failure: ExchangeFailure, _ error: APIError, requestID: String)
+    /// The answer has begun and cannot be completed.
+    ///
+    /// - Parameter atEventBoundary: whether the last byte passed on ended an event.
+    func answerCut(_ failure: ExchangeFailure, _ error: APIError, isEventStream: Bool, atEventBoundary: Bool)
+    /// The caller's own departure has ended the exchange: there will be no answer.
+    func answerAbandoned()
+}
+
+/// The head of an endpoint's answer.
+struct AnswerHead {
+    var head: HTTPResponseHead
+    var requestID: String
+    var isEventStream: Bool
+    /// Which endpoint answers.
+    var endpoint: String
+}
+
+/// What is known of a request before its body.
+struct ExchangeRequest {
+    var head: HTTPRequestHead
+    var path: InferencePath
+    var requestID: String
+    /// Whether the caller's control headers count.
+    var isTrusted: Bool
+    var priority = 0
+    var fairnessID: String?
+    /// How long it may wait for a place; nil takes the pool's limit.
+    var timeToLive: TimeSpan?
+    /// When its answer is worth nothing any more.
+    var deadline: Instant?
+    /// Whether a durable queue holds it.
+    var isMessage = false
+    /// Called when it is given to an endpoint.
+    var started: (@Sendable () -> Void)?
+    /// Answer with this once the body has been read, or at once if the body is long.
+    var refusal: APIError?
+}

@@ -1,0 +1,108 @@
+public import Basics
+public import Harvest
+public import Pool
+public import PoolScheduler
+import Synchronization
+
+/// What goes on in the gateway at one moment: the source of gauges and of the status page.
+public struct GatewayStatus: Sendable {
+    /// The pools, as configured.
+    public var pools: [PoolStatus]
+    /// Open client connections.
+    public var clientConnections: Int
+    /// Requests that have begun and not ended, waiting ones included.
+    public var requests: Int
+    /// Request-body bytes held in memory.
+    public var heldBodyBytes: Int
+    /// Whether the gateway is stopping.
+    public var isDraining: Bool
+}
+
+/// One pool at one moment.
+public struct PoolStatus: Sendable {
+    /// Its name.
+    public var name: String
+    /// The models that it serves; empty if its endpoints have not told them yet.
+    public var models: [String]
+    /// Its endpoints.
+    public var endpoints: [EndpointStatus]
+    /// Who waits, by band, highest priority first.
+    public var queue: [BandStatus]
+    /// Requests that wait or run.
+    public var requests: Int
+    /// What its scheduler has done.
+    public var counters: SchedulerCounters
+}
+
+/// Requests of one priority that wait.
+public struct BandStatus: Hashable, Sendable {
+    /// The priority.
+    public var priority: Int
+    /// How many wait.
+    public var requests: Int
+    /// The body bytes that they hold.
+    public var bytes: Int
+}
+
+/// One endpoint at one moment.
+public struct EndpointStatus: Sendable {
+    /// Host and port.
+    public var name: String
+    /// Whether it is given work.
+    public var isUp: Bool
+    /// The gateway's own counters.
+    public var load: EndpointLoad
+    /// Requests that it serves for others, by estimate.
+    public var foreignRequests: Int
+    /// Size and speed.
+    public var capacity: EndpointCapacity
+    /// What the harvest law says, for a request of the size given to `Gateway.status`.
+    public var harvest: HarvestState
+    /// What it last reported about itself; nil before the first report.
+    public var scraped: ScrapedMetrics?
+    /// When it did.
+    public var scrapedAt: Instant?
+    /// The engine that it runs, by its metrics.
+    public var engine: String?
+}
+
+extension Gateway {
+    /// What goes on now.
+    ///
+    /// - Parameter demand: the batch request that the harvest states are worked out for.
+    public func status(
+        harvestFor demand: RequestDemand = RequestDemand(promptTokens: 1000, expectedOutputTokens: 200)
+    ) -> GatewayStatus {
+        let pools = core.directory.pools.enumerated().map { index, pool in
+            pool.status(models: core.directory.models(of: index), demand: demand)
+        }
+        return GatewayStatus(
+            pools: pools, clientConnections: core.openConnections.load(ordering: .relaxed),
+            requests: core.runningRequests, heldBodyBytes: core.bodyBudget.usedBytes, isDraining: isDraining)
+    }
+
+    /// All models that requests may name, sorted.
+    public var models: [String] { core.directory.models }
+}
+
+extension PoolShell {
+    fileprivate func status(models: [String], demand: RequestDemand) -> PoolStatus {
+        let reports = self.reports
+        return view { scheduler, now in
+            let harvest = scheduler.harvestStates(for: demand, now: now)
+            let endpoints = scheduler.endpoints.enumerated().map { index, endpoint in
+                EndpointStatus(
+                    name: endpoint.name, isUp: endpoint.isUp, load: endpoint.load,
+                    foreignRequests: endpoint.foreignLoad.requests(now: now), capacity: endpoint.capacity,
+                    harvest: harvest[index], scraped: reports[index]?.metrics, scrapedAt: reports[index]?.received,
+                    engine: reports[index]?.engine)
+            }
+            return PoolStatus(
+                name: scheduler.name, models: models, endpoints: endpoints,
+                queue: scheduler.queueDepths.map {
+                    BandStatus(priority: $0.priority, requests: $0.requests, bytes: $0.bytes)
+                },
+                requests: scheduler.requestCount, counters: scheduler.counters)
+        }
+    }
+}

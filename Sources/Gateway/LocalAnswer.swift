@@ -1,0 +1,51 @@
+import InferenceAPI
+import NIOHTTP1
+
+/// What the gateway answers from its own knowledge: that it lives, and which models there are.
+struct LocalAnswer {
+    let status: Int
+    let body: [UInt8]
+
+    /// Nil if the request is for a model server.
+    init?(_ head: HTTPRequestHead, path: InferencePath, core: GatewayCore) {
+        guard head.method == .GET || head.method == .HEAD else { return nil }
+        let target = head.uri.prefix { $0 != "?" }
+        if target == "/health" || target == "/healthz" {
+            status = 200
+            body = Array("{\"status\":\"ok\"}".utf8)
+        } else if path == .models {
+            status = 200
+            body = Self.list(core.directory.models)
+        } else if let name = Self.modelName(in: target), core.directory.models.contains(name) {
+            status = 200
+            body = Self.model(name)
+        } else {
+            return nil
+        }
+    }
+
+    /// `x` of `/v1/models/x`. Names with slashes are common and come unescaped or escaped.
+    private static func modelName(in target: Substring) -> String? {
+        let prefix = "/v1/models/"
+        guard target.hasPrefix(prefix) else { return nil }
+        let pieces = target.dropFirst(prefix.count).split(separator: "%2F", omittingEmptySubsequences: false)
+        return pieces.joined(separator: "/")
+    }
+
+    private static func list(_ models: [String]) -> [UInt8] {
+        var output = Array("{\"object\":\"list\",\"data\":[".utf8)
+        for (index, name) in models.enumerated() {
+            if index > 0 { output.append(UInt8(ascii: ",")) }
+            output.append(contentsOf: model(name))
+        }
+        output.append(contentsOf: "]}".utf8)
+        return output
+    }
+
+    private static func model(_ name: String) -> [UInt8] {
+        var output = Array("{\"id\":".utf8)
+        JSONText.appendString(name, to: &output)
+        output.append(contentsOf: ",\"object\":\"model\",\"created\":0,\"owned_by\":\"weir\"}".utf8)
+        return output
+    }
+}

@@ -1,0 +1,153 @@
+import Basics
+import NIOCore
+import Pool
+import PoolScheduler
+import Synchronization
+
+/// Whom the scheduler's decisions are for. Called on its own event loop.
+protocol SchedulerClient: AnyObject {
+    /// The request may go to this endpoint; its load is reserved there.
+    func placed(on endpoint: EndpointID)
+    /// The request has been turned away or called back; the scheduler has forgotten it.
+    func dismissed(_ failure: ExchangeFailure)
+}
+
+/// One pool's scheduler behind a lock, and the requests that wait for what it decides.
+///
+/// Events are fed under the lock; the actions are performed after it is released, each on the event loop of the request
+/// that it concerns. Two threads may thus overtake one another with actions for the same request: a call-back can
+/// arrive before the start that it undoes. Requests take a dismissal in any phase and ignore what comes after it.
+final class PoolShell: Sendable {
+    typealias Client = NIOLoopBound<any SchedulerClient>
+
+    /// What an endpoint last reported about itself.
+    struct Report {
+        let metrics: ScrapedMetrics
+        let engine: String
+        let received: Instant
+    }
+
+    private struct State {
+        var scheduler: PoolScheduler
+        var reports: [Report?]
+        var clients: [UInt64: Client] = [:]
+    }
+
+    private struct Delivery {
+        let client: Client
+        let action: SchedulerAction
+    }
+
+    let settings: GatewayPool
+    private let state: Mutex<State>
+
+    init(settings: GatewayPool, now: Instant) {
+        self.settings = settings
+        let configuration = PoolConfiguration(
+            name: settings.name,
+            endpoints: settings.endpoints.map { Endpoint(name: $0.name, capacity: $0.capacity) },
+            admission: settings.admission, harvest: settings.harvest)
+        state = Mutex(
+            State(
+                scheduler: PoolScheduler(configuration: configuration, now: now),
+                reports: settings.endpoints.map { _ in nil }))
+    }
+
+    // MARK: Requests
+
+    func submit(_ request: PoolRequest, from client: Client) {
+        feed { state, now in
+            state.clients[request.id] = client
+            return state.scheduler.submit(request, now: now)
+        }
+    }
+
+    func firstToken(_ id: UInt64) {
+        state.withLock { $0.scheduler.firstToken(id, now: GatewayClock.now()) }
+    }
+
+    func progressed(_ id: UInt64, outputTokens: Int) {
+        state.withLock { $0.scheduler.progressed(id, outputTokens: outputTokens) }
+    }
+
+    func finished(_ id: UInt64, outputTokens: Int?) {
+        feed { state, now in
+            state.clients[id] = nil
+            return state.scheduler.finished(id, outputTokens: outputTokens, now: now)
+        }
+    }
+
+    func withdraw(_ id: UInt64) {
+        feed { state, now in
+            state.clients[id] = nil
+            return state.scheduler.cancelled(id, now: now)
+        }
+    }
+
+    func failedBeforeAnswer(_ id: UInt64) {
+        feed { state, now in state.scheduler.failedBeforeAnswer(id, now: now) }
+    }
+
+    // MARK: Endpoints and time
+
+    func endpointChanged(_ id: EndpointID, isUp: Bool) {
+        feed { state, now in state.scheduler.endpointChanged(id, isUp: isUp, now: now) }
+    }
+
+    func scraped(_ id: EndpointID, _ metrics: ScrapedMetrics, engine: String) {
+        let inEngine = metrics.running.map { $0 + (metrics.waiting ?? 0) }
+        feed { state, now in
+            state.reports[id.index] = Report(metrics: metrics, engine: engine, received: now)
+            return state.scheduler.scraped(id, runningAndWaiting: inEngine, kvTokens: metrics.kvCapacityTokens, now: now)
+        }
+    }
+
+    func tick() {
+        feed { state, now in state.scheduler.tick(now: now) }
+    }
+
+    func drain() {
+        feed { state, now in state.scheduler.drain(now: now) }
+    }
+
+    /// Looks at the scheduler under the lock.
+    func view<Result: Sendable>(_ body: (inout PoolScheduler, Instant) -> Result) -> Result {
+        state.withLock { body(&$0.scheduler, GatewayClock.now()) }
+    }
+
+    /// What the endpoints last reported, by place.
+    var reports: [Report?] { state.withLock { $0.reports } }
+
+    // MARK: Performing
+
+    private func feed(_ event: (inout State, Instant) -> [SchedulerAction]) {
+        let deliveries = state.withLock { state in
+            // The clock is read under the lock, so that the scheduler never sees time run backwards.
+            event(&state, GatewayClock.now()).compactMap { action in
+                switch action {
+                case .start(let id, _): state.clients[id].map { Delivery(client: $0, action: action) }
+                case .reject(let id, _), .callBack(let id, _):
+                    state.clients.removeValue(forKey: id).map { Delivery(client: $0, action: action) }
+                }
+            }
+        }
+        for delivery in deliveries { perform(delivery) }
+    }
+
+    private func perform(_ delivery: Delivery) {
+        if delivery.client.eventLoop.inEventLoop {
+            Self.deliver(delivery)
+        } else {
+            delivery.client.eventLoop.execute { Self.deliver(delivery) }
+        }
+    }
+
+    private static func deliver(_ delivery: Delivery) {
+        let client = delivery.client.value
+        switch delivery.action {
+        case .start(_, let endpoint): client.placed(on: endpoint)
+        case .reject(_, let rejection): client.dismissed(.rejected(rejection))
+        case .callBack: client.dismissed(.evicted)
+        }
+    }
+}

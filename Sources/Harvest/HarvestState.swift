@@ -1,0 +1,29 @@
+/// What the harvest law says of one endpoint at one moment; for decisions, metrics and the status page.
+public struct HarvestState: Hashable, Sendable {
+    /// Requests that the endpoint may carry, of both classes, before steps get too long (`R`).
+    public var requestCap: Double
+    /// Real-time requests that may yet arrive within one batch residence, kept free.
+    public var reserve: Int
+    /// Batch requests that may be in flight now.
+    public var allowedBatchRequests: Int
+    /// Why no further batch request may start now, if none may.
+    public var limit: HarvestLimit?
+}
+
+/// What keeps the next batch request from starting.
+public enum HarvestLimit: String, Hashable, Sendable, CaseIterable {
+    /// Real-time requests wait in the gateway: they go first, always.
+    case realtimeWaiting = "realtime-waiting"
+    /// The endpoint is down or full.
+    case endpoint = "endpoint"
+    /// One more request would make steps too long.
+    case stepTime = "step-time"
+    /// Batch prompts have used up their share of prefill time.
+    case prefill = "prefill"
+    /// The KV cache is as full as batch work may make it.
+    case kvCache = "kv-cache"
+    /// Real-time work surged: the brake is on.
+    case brake = "brake"
+    /// Harvesting is switched off.
+    case disabled = "disabled"
+}

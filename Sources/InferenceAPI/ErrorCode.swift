@@ -1,0 +1,99 @@
+/// Every kind of error response that Weir makes itself: the `code` of the error object, which never changes its meaning.
+///
+/// Each code's status, type and retry advice stand in one table, `row`.
+public enum ErrorCode: String, CaseIterable, Hashable, Sendable {
+    /// The request is not valid HTTP.
+    case malformedRequest = "malformed_request"
+    /// The body is not the JSON object that it should be.
+    case invalidJSON = "invalid_json"
+    /// The body names no model.
+    case missingModel = "missing_model"
+    /// A header or field has a value that Weir cannot use.
+    case invalidValue = "invalid_value"
+    /// No valid credentials.
+    case unauthorized = "invalid_api_key"
+    /// Valid credentials that do not allow this.
+    case forbidden
+    /// No pool serves the model.
+    case modelNotFound = "model_not_found"
+    /// No such path.
+    case notFound = "not_found"
+    /// The path exists, the method does not.
+    case methodNotAllowed = "method_not_allowed"
+    /// The request did not arrive in time.
+    case requestTimeout = "request_timeout"
+    /// The body is larger than the configured limit.
+    case bodyTooLarge = "body_too_large"
+    /// The request target is longer than the limit.
+    case targetTooLong = "uri_too_long"
+    /// The header block is larger than the limit.
+    case headersTooLarge = "headers_too_large"
+    /// The pool has no room, and the request may not wait.
+    case saturated
+    /// The gateway's queue is full.
+    case queueFull = "queue_full"
+    /// The request waited as long as it may.
+    case queueTimeout = "queue_timeout"
+    /// The request was running and had to make room.
+    case evicted
+    /// The client left; the response is for the log.
+    case clientClosed = "client_closed"
+    /// No endpoint of the pool is up.
+    case noEndpoints = "no_endpoints"
+    /// The gateway is going away.
+    case shuttingDown = "shutting_down"
+    /// The model server broke off or could not be reached.
+    case upstreamFailure = "upstream_failure"
+    /// The model server did not answer in time.
+    case upstreamTimeout = "upstream_timeout"
+    /// A fault of Weir's own.
+    case internalError = "internal_error"
+
+    /// What a code implies.
+    public struct Row: Hashable, Sendable {
+        /// HTTP status.
+        public let status: Int
+        /// `type` of the error object, in OpenAI's vocabulary.
+        public let type: String
+        /// Whether the same request may succeed later.
+        public let isRetryable: Bool
+        /// Why the request was dropped, for codes that mean a drop.
+        public let dropReason: DropReason?
+    }
+
+    /// The table of errors.
+    public var row: Row {
+        switch self {
+        case .malformedRequest, .invalidJSON, .missingModel, .invalidValue: Self.mistake(400)
+        case .unauthorized: Row(status: 401, type: "authentication_error", isRetryable: false, dropReason: nil)
+        case .forbidden: Row(status: 403, type: "permission_error", isRetryable: false, dropReason: nil)
+        case .modelNotFound, .notFound: Self.mistake(404)
+        case .methodNotAllowed: Self.mistake(405)
+        case .requestTimeout: Row(status: 408, type: "timeout_error", isRetryable: true, dropReason: nil)
+        case .bodyTooLarge: Self.mistake(413)
+        case .targetTooLong: Self.mistake(414)
+        case .headersTooLarge: Self.mistake(431)
+        case .saturated, .queueFull: Self.shed(.saturated)
+        case .queueTimeout: Self.shed(.ttlExpired)
+        case .evicted: Self.shed(.evicted)
+        case .clientClosed: Self.unavailable(503, .contextCancelled)
+        case .noEndpoints: Self.unavailable(503, .noEndpoints)
+        case .shuttingDown: Self.unavailable(503, .shuttingDown)
+        case .upstreamFailure: Self.unavailable(502, nil)
+        case .upstreamTimeout: Self.unavailable(504, nil)
+        case .internalError: Row(status: 500, type: "server_error", isRetryable: true, dropReason: nil)
+        }
+    }
+
+    private static func mistake(_ status: Int) -> Row {
+        Row(status: status, type: "invalid_request_error", isRetryable: false, dropReason: nil)
+    }
+
+    private static func shed(_ reason: DropReason) -> Row {
+        Row(status: 429, type: "rate_limit_error", isRetryable: true, dropReason: reason)
+    }
+
+    private static func unavailable(_ status: Int, _ reason: DropReason?) -> Row {
+        Row(status: status, type: "server_error", isRetryable: true, dropReason: reason)
+    }
+}

@@ -1,0 +1,61 @@
+import Basics
+
+/// A question to the lab, with the policies that answer it by default.
+public struct Scenario: Hashable, Sendable {
+    enum Kind: Hashable, Sendable {
+        case pushStory
+        case colocate
+        case stepSurge
+        case calibrate
+    }
+
+    /// What it is called.
+    public let name: String
+    /// What it shows, in one sentence.
+    public let summary: String
+    let kind: Kind
+    let defaultPolicies: [Policy]
+
+    /// All scenarios.
+    public static let all = [
+        Scenario(
+            name: "push-story",
+            summary: "20,000 messages are pushed at once beside real-time traffic: who is dropped, and who pays?",
+            kind: .pushStory, defaultPolicies: [.onlineOnly, .direct, .weir(enginePriority: false)]),
+        Scenario(
+            name: "colocate",
+            summary: "An endless offline job beside real-time traffic: how much is harvested, and at whose expense?",
+            kind: .colocate,
+            defaultPolicies: [
+                .onlineOnly, .ungated(workers: 64), .enginePriority(workers: 64), .budgetGate(maxConcurrency: 100),
+                .weir(enginePriority: false), .oracle(stepMilliseconds: 30),
+            ]),
+        Scenario(
+            name: "step-surge",
+            summary: "Real-time traffic triples for 30 s on a pool full of batch work: how fast does batch give way?",
+            kind: .stepSurge,
+            defaultPolicies: [
+                .onlineOnly, .liveCap(requests: 80), .weir(enginePriority: false), .oracle(stepMilliseconds: 30),
+            ]),
+        Scenario(
+            name: "calibrate",
+            summary: "The engine model beside eight measurements on an H100: can its figures be believed?",
+            kind: .calibrate, defaultPolicies: []),
+    ]
+
+    /// The scenario of this name.
+    public static func named(_ name: String) throws(LabError) -> Scenario {
+        guard let scenario = all.first(where: { $0.name == name }) else { throw .unknownScenario(name) }
+        return scenario
+    }
+}
+
+/// The surge of `step-surge`: steady traffic, then a stretch at three times its pace, then steady again.
+enum Surge {
+    static let begin = Instant(seconds: 300)
+    static let length = TimeSpan.seconds(30)
+    static let factor = 3.0
+    static let total = TimeSpan.seconds(630)
+    /// How long after the surge the steps are still watched.
+    static let aftermath = TimeSpan.seconds(30)
+}

@@ -1,0 +1,98 @@
+import Basics
+
+/// Writes one JSON object, members in the order of the calls.
+struct JSONWriter {
+    private(set) var bytes: [UInt8]
+    private var isFirst = true
+
+    /// Opens an object; `capacity` is a guess at its size in bytes.
+    init(capacity: Int = 256) {
+        bytes = []
+        bytes.reserveCapacity(capacity)
+        bytes.append(UInt8(ascii: "{"))
+    }
+
+    /// Closes the object and returns its bytes.
+    consuming func finish() -> [UInt8] {
+        bytes.append(UInt8(ascii: "}"))
+        return bytes
+    }
+
+    mutating func member(_ key: StaticString, _ value: String) {
+        open(key)
+        append(quoted: value.utf8)
+    }
+
+    mutating func member(_ key: StaticString, _ value: Int) {
+        open(key)
+        bytes.append(contentsOf: String(value).utf8)
+    }
+
+    /// Seconds since the Unix epoch with up to three decimals.
+    mutating func member(_ key: StaticString, _ value: Instant) {
+        open(key)
+        let milliseconds = (value.nanoseconds + 500_000) / 1_000_000
+        let (seconds, rest) = milliseconds.quotientAndRemainder(dividingBy: 1000)
+        bytes.append(contentsOf: String(seconds).utf8)
+        if rest > 0 { bytes.append(contentsOf: ".\(String(rest + 1000).dropFirst())".utf8) }
+    }
+
+    /// Bytes that must be valid UTF-8, as a string.
+    mutating func member(_ key: StaticString, text: [UInt8]) {
+        open(key)
+        append(quoted: text)
+    }
+
+    mutating func member(_ key: StaticString, _ map: [String: String]) {
+        open(key)
+        bytes.append(contentsOf: Self.object(map))
+    }
+
+    mutating func member(_ key: StaticString, _ object: consuming JSONWriter) {
+        open(key)
+        bytes.append(contentsOf: object.finish())
+    }
+
+    /// A map as an object with sorted keys.
+    static func object(_ map: [String: String]) -> [UInt8] {
+        var writer = JSONWriter(capacity: 64)
+        for (key, value) in map.sorted(by: { $0.key < $1.key }) {
+            writer.separate()
+            writer.append(quoted: key.utf8)
+            writer.bytes.append(UInt8(ascii: ":"))
+            writer.append(quoted: value.utf8)
+        }
+        return writer.finish()
+    }
+
+    private mutating func open(_ key: StaticString) {
+        separate()
+        append(quoted: UnsafeBufferPointer(start: key.utf8Start, count: key.utf8CodeUnitCount))
+        bytes.append(UInt8(ascii: ":"))
+    }
+
+    private mutating func separate() {
+        if !isFirst { bytes.append(UInt8(ascii: ",")) }
+        isFirst = false
+    }
+
+    private mutating func append(quoted text: some Sequence<UInt8>) {
+        bytes.append(UInt8(ascii: "\""))
+        for byte in text {
+            switch byte {
+            case UInt8(ascii: "\""), UInt8(ascii: "\\"):
+                bytes.append(UInt8(ascii: "\\"))
+                bytes.append(byte)
+            case 0x0A: bytes.append(contentsOf: "\\n".utf8)
+            case 0x0D: bytes.append(contentsOf: "\\r".utf8)
+            case 0x09: bytes.append(contentsOf: "\\t".utf8)
+            case 0..<0x20:
+                let digits = String(byte, radix: 16)
+                bytes.append(contentsOf: (byte < 0x10 ? "\\u000" : "\\u00").utf8)
+                bytes.append(contentsOf: digits.utf8)
+            default: bytes.append(byte)
+            }
+        }
+        bytes.append(UInt8(ascii: "\""))
+    }
+}

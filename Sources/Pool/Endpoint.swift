@@ -1,0 +1,34 @@
+public import Basics
+
+/// One model server of a pool: its name, capacity, health and live load.
+public struct Endpoint: Sendable {
+    /// The name shown in logs, metrics and results: normally host and port.
+    public let name: String
+    /// Size and speed.
+    public var capacity: EndpointCapacity
+    /// Whether it may be given work.
+    public var isUp: Bool
+    /// The gateway's own counters.
+    public var load = EndpointLoad()
+    /// Work that others have sent it, from scraped metrics.
+    public var foreignLoad = ForeignLoad()
+
+    /// Creates an endpoint that is up and idle.
+    public init(name: String, capacity: EndpointCapacity, isUp: Bool = true) {
+        self.name = name
+        self.capacity = capacity
+        self.isUp = isUp
+    }
+
+    /// Whether one more request of `demand` fits its concurrency limit and, where known, its KV cache.
+    ///
+    /// A request larger than the whole cache is let through to an otherwise idle endpoint: the engine's own error is the
+    /// honest answer to it.
+    public func accepts(_ demand: RequestDemand, now: Instant) -> Bool {
+        guard isUp else { return false }
+        let inFlight = load.requests + foreignLoad.requests(now: now)
+        guard inFlight < capacity.maxConcurrentRequests else { return false }
+        guard let kvTokens = capacity.kvTokens, inFlight > 0 else { return true }
+        return load.reservedKVTokens + demand.kvTokens <= kvTokens
+    }
+}

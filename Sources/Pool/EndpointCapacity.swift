@@ -1,0 +1,18 @@
+public import Basics
+
+/// What is known of the size and the speed of one endpoint: configured, taken from a preset, or read from its metrics.
+public struct EndpointCapacity: Hashable, Sendable {
+    /// The belief about its step time.
+    public var stepTime: StepTimeModel
+    /// Tokens that its KV cache holds; nil if unknown, and then not guarded.
+    public var kvTokens: Int?
+    /// The most requests it is given at once, of both classes.
+    public var maxConcurrentRequests: Int
+
+    /// Creates a capacity.
+    public init(stepTime: StepTimeModel, kvTokens: Int?, maxConcurrentRequests: Int) {
+        self.stepTime = stepTime
+        self.kvTokens = kvTokens
+        self.maxConcurrentRequests = maxConcurrentRequests
+    }
+}

@@ -1,0 +1,44 @@
+public import Basics
+
+/// A request as the scheduler sees it: no bytes, only what decisions need.
+public struct PoolRequest: Hashable, Sendable {
+    /// The caller's name for the request, unique among those the scheduler holds.
+    public var id: UInt64
+    /// Its band; below zero is sheddable.
+    public var priority: Int
+    /// Prompt tokens, estimated from the body or exact.
+    public var promptTokens: Int
+    /// Prompt tokens that the endpoint is expected to have cached.
+    public var cachedPromptTokens: Int
+    /// The limit on generated tokens that the request names; nil if it names none.
+    public var maxOutputTokens: Int?
+    /// Whether the request runs to its limit whatever the model says (`ignore_eos`).
+    public var runsToLimit: Bool
+    /// Body bytes held while it waits.
+    public var bytes: Int
+    /// How long it may wait; nil takes the pool's limit.
+    public var timeToLive: TimeSpan?
+    /// When its answer is worth nothing any more; sheddable requests are ordered by it.
+    public var deadline: Instant?
+    /// Whether it is a message that a durable queue holds: it may wait until its deadline, is not counted against the
+    /// gateway's queue limits, and may be called back at any time because nobody has seen a byte of its answer.
+    public var isMessage: Bool
+
+    /// Creates a request.
+    public init(
+        id: UInt64, priority: Int, promptTokens: Int, cachedPromptTokens: Int = 0, maxOutputTokens: Int? = nil,
+        runsToLimit: Bool = false, bytes: Int = 0, timeToLive: TimeSpan? = nil, deadline: Instant? = nil,
+        isMessage: Bool = false
+    ) {
+        self.id = id
+        self.priority = priority
+        self.promptTokens = promptTokens
+        self.cachedPromptTokens = cachedPromptTokens
+        self.maxOutputTokens = maxOutputTokens
+        self.runsToLimit = runsToLimit
+        self.bytes = bytes
+        self.timeToLive = timeToLive
+        self.deadline = deadline
+        self.isMessage = isMessage
+    }
+}

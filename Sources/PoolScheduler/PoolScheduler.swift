@@ -1,0 +1,354 @@
+import Admission
+public import Basics
+public import Harvest
+public import Pool
+import Routing
+
+/// Decides for one pool who goes next, where, and how much batch work fits: events in, actions out.
+///
+/// The live gateway and the lab run this same code. Requests are reported as they are submitted, produce their first
+/// token, and end; `tick` is to be called every 50 ms. Real-time requests are placed strictly before sheddable ones:
+/// while one of them waits, no sheddable request is started.
+public struct PoolScheduler: Sendable {
+    /// The pool's name.
+    public let name: String
+    /// The endpoints with their live load.
+    public private(set) var endpoints: [Endpoint]
+    /// What has happened since the start.
+    public private(set) var counters = SchedulerCounters()
+    private let configuration: PoolConfiguration
+    private var ledgers: [EndpointLedger]
+    private var router = LeastCostRouter()
+    private var room: WaitingRoom
+    private var held: [UInt64: HeldRequest] = [:]
+    private var outputLengths: [WorkClass: OutputLengthEstimate] = [
+        .realtime: OutputLengthEstimate(quantile: 0.75), .sheddable: OutputLengthEstimate(quantile: 0.75),
+    ]
+    private var finishRate = RateEstimate(timeConstant: .seconds(10))
+    private var isDraining = false
+
+    /// Creates the scheduler of a pool with nothing in flight.
+    public init(configuration: PoolConfiguration, now: Instant) {
+        self.configuration = configuration
+        name = configuration.name
+        endpoints = configuration.endpoints
+        room = WaitingRoom(limits: configuration.admission)
+        ledgers = configuration.endpoints.map { _ in
+            EndpointLedger(harvest: HarvestController(configuration: configuration.harvest, now: now))
+        }
+    }
+
+    // MARK: Events
+
+    /// A request asks for a place.
+    public mutating func submit(_ request: PoolRequest, now: Instant) -> [SchedulerAction] {
+        let workClass = WorkClass(priority: request.priority)
+        counters.submitted[workClass, default: 0] += 1
+        if isDraining { return [reject(request.id, .shuttingDown, now: now)] }
+        let expected =
+            request.runsToLimit
+            ? request.maxOutputTokens ?? 0
+            : outputLengths[workClass]?.expectedTokens(maxTokens: request.maxOutputTokens) ?? 0
+        let demand = RequestDemand(
+            promptTokens: request.promptTokens, expectedOutputTokens: expected,
+            uncachedPromptTokens: max(0, request.promptTokens - request.cachedPromptTokens))
+        guard request.isMessage || endpoints.contains(where: \.isUp) else {
+            return [reject(request.id, .noEndpoints, now: now)]
+        }
+        held[request.id] = HeldRequest(request: request, submitted: now, demand: demand)
+        if workClass == .realtime, room.realtimeCount == 0,
+            let endpoint = router.pick(for: demand, among: endpoints, now: now)
+        {
+            return [place(request.id, on: endpoint, now: now)]
+        }
+        if room.insert(waiting(request, now: now)) != nil {
+            held[request.id] = nil
+            return [reject(request.id, .queueFull, now: now)]
+        }
+        return placeWaiting(now: now)
+    }
+
+    /// A request produced its first token (or the first byte of its answer).
+    public mutating func firstToken(_ id: UInt64, now: Instant) {
+        guard let entry = held[id], let placement = entry.placement, placement.firstToken == nil else { return }
+        endpoints[placement.endpoint.index].load.firstToken(entry.demand)
+        held[id]?.placement?.firstToken = now
+    }
+
+    /// A request has generated more than was expected of it; its reservation grows with it.
+    public mutating func progressed(_ id: UInt64, outputTokens: Int) {
+        guard var entry = held[id], let placement = entry.placement, placement.firstToken != nil,
+            outputTokens > entry.demand.expectedOutputTokens
+        else { return }
+        var demand = entry.demand
+        demand.expectedOutputTokens = outputTokens + outputTokens / 4
+        endpoints[placement.endpoint.index].load.revise(entry.demand, to: demand, entry.workClass)
+        entry.demand = demand
+        held[id] = entry
+    }
+
+    /// A request ended with a complete answer.
+    ///
+    /// - Parameter outputTokens: tokens generated, if known.
+    public mutating func finished(_ id: UInt64, outputTokens: Int?, now: Instant) -> [SchedulerAction] {
+        guard let entry = held[id], let placement = entry.placement else { return [] }
+        release(id)
+        finishRate.add(1, now: now)
+        counters.finished[entry.workClass, default: 0] += 1
+        if let outputTokens { outputLengths[entry.workClass]?.observe(outputTokens: outputTokens) }
+        if entry.workClass == .sheddable {
+            ledgers[placement.endpoint.index].harvest.batchFinished(
+                tokens: entry.demand.promptTokens + (outputTokens ?? 0), residence: now - placement.started)
+        }
+        return placeWaiting(now: now)
+    }
+
+    /// A request ended otherwise: its client left, its endpoint failed it for good, or its shell gave it up.
+    public mutating func cancelled(_ id: UInt64, now: Instant) -> [SchedulerAction] {
+        guard held[id] != nil else { return [] }
+        if room.remove(id) != nil { held[id] = nil } else { release(id) }
+        return placeWaiting(now: now)
+    }
+
+    /// The endpoint failed the request before any byte of an answer: it is placed elsewhere, if there is an elsewhere.
+    ///
+    /// Messages are handed back instead, as their own retry policy decides.
+    public mutating func failedBeforeAnswer(_ id: UInt64, now: Instant) -> [SchedulerAction] {
+        guard let entry = held[id], let placement = entry.placement else { return [] }
+        unplace(id, entry, placement)
+        held[id]?.placement = nil
+        held[id]?.failedEndpoints.append(placement.endpoint)
+        let untried = endpoints.indices.contains {
+            endpoints[$0].isUp && EndpointID($0) != placement.endpoint
+                && !entry.failedEndpoints.contains(EndpointID($0))
+        }
+        guard untried, !entry.request.isMessage, room.insert(waiting(entry.request, now: now)) == nil else {
+            held[id] = nil
+            return [reject(id, .endpointsFailed, now: now)] + placeWaiting(now: now)
+        }
+        counters.retried += 1
+        return placeWaiting(now: now)
+    }
+
+    /// An endpoint went down or came back. Requests in flight on it are the shell's to report.
+    public mutating func endpointChanged(_ id: EndpointID, isUp: Bool, now: Instant) -> [SchedulerAction] {
+        endpoints[id.index].isUp = isUp
+        return isUp ? placeWaiting(now: now) : []
+    }
+
+    /// What an endpoint reported about itself.
+    ///
+    /// - Parameter kvTokens: the size of its KV cache, if it told; taken only where none was configured.
+    public mutating func scraped(
+        _ id: EndpointID, runningAndWaiting: Int?, kvTokens: Int?, now: Instant
+    ) -> [SchedulerAction] {
+        if let runningAndWaiting {
+            endpoints[id.index].foreignLoad.observe(
+                scrapedRequests: runningAndWaiting, ownRequests: endpoints[id.index].load.requests, now: now)
+        }
+        if endpoints[id.index].capacity.kvTokens == nil { endpoints[id.index].capacity.kvTokens = kvTokens }
+        return placeWaiting(now: now)
+    }
+
+    /// Time passes: waits expire, the brake is judged, the prefill bucket has filled.
+    public mutating func tick(now: Instant) -> [SchedulerAction] {
+        var actions: [SchedulerAction] = []
+        for expired in room.removeExpired(now: now) {
+            held[expired.id] = nil
+            let cause: Rejection.Cause = endpoints.contains(where: \.isUp) ? .expired : .noEndpoints
+            actions.append(reject(expired.id, cause, now: now))
+        }
+        for index in endpoints.indices {
+            ledgers[index].harvest.tick(load: endpoints[index].load, now: now)
+            actions += brake(EndpointID(index), now: now)
+        }
+        return actions + placeWaiting(now: now)
+    }
+
+    /// Turns everybody who waits away and lets nobody in any more; requests in flight go on.
+    public mutating func drain(now: Instant) -> [SchedulerAction] {
+        isDraining = true
+        return room.removeAll().map { request in
+            held[request.id] = nil
+            return reject(request.id, .shuttingDown, now: now)
+        }
+    }
+
+    // MARK: Views
+
+    /// Requests that wait, per band, highest priority first.
+    public var queueDepths: [(priority: Int, requests: Int, bytes: Int)] { room.depths }
+
+    /// Requests that wait or run.
+    public var requestCount: Int { held.count }
+
+    /// Sheddable requests that wait here for room in the pool.
+    public var waitingSheddable: Int { room.sheddableCount }
+
+    /// Sheddable requests in flight.
+    public var sheddableInFlight: Int { endpoints.reduce(0) { $0 + $1.load.sheddableRequests } }
+
+    /// What the harvest law says of each endpoint for a request of `demand`.
+    public mutating func harvestStates(for demand: RequestDemand, now: Instant) -> [HarvestState] {
+        endpoints.indices.map { judge(demand, on: $0, now: now) }
+    }
+}
+
+// MARK: - Placing
+
+extension PoolScheduler {
+    private func waiting(_ request: PoolRequest, now: Instant) -> WaitingRequest {
+        let timeToLive = request.timeToLive ?? configuration.admission.timeToLive
+        let deadline = request.deadline ?? .distantFuture
+        let expires = request.isMessage ? deadline : min(deadline, now + timeToLive)
+        return WaitingRequest(
+            id: request.id, priority: request.priority, expires: expires,
+            orderingDeadline: request.priority < 0 ? expires : .zero, bytes: request.bytes,
+            countsAgainstLimits: !request.isMessage)
+    }
+
+    private mutating func placeWaiting(now: Instant) -> [SchedulerAction] {
+        guard room.count > 0 else { return [] }
+        var actions: [SchedulerAction] = []
+        while let head = room.head(realtime: true), let entry = held[head.id] {
+            var picked = pick(for: entry, now: now)
+            if picked == nil {
+                actions += makeRoom(for: entry.demand, now: now)
+                picked = pick(for: entry, now: now)
+            }
+            guard let endpoint = picked else { break }
+            room.remove(head.id)
+            actions.append(place(head.id, on: endpoint, now: now))
+        }
+        while room.realtimeCount == 0, let head = room.head(realtime: false), let entry = held[head.id],
+            let endpoint = harvestPlace(for: entry, now: now)
+        {
+            room.remove(head.id)
+            actions.append(place(head.id, on: endpoint, now: now))
+        }
+        return actions
+    }
+
+    private mutating func pick(for entry: HeldRequest, now: Instant) -> EndpointID? {
+        router.pick(for: entry.demand, among: endpoints, excluding: entry.failedEndpoints, now: now)
+    }
+
+    private mutating func place(_ id: UInt64, on endpoint: EndpointID, now: Instant) -> SchedulerAction {
+        guard let entry = held[id] else { preconditionFailure("placed a request that is not held: \(id)") }
+        let index = endpoint.index
+        endpoints[index].load.reserve(entry.demand, entry.workClass)
+        ledgers[index].started(id, entry.workClass, now: now)
+        switch entry.workClass {
+        case .realtime: ledgers[index].harvest.realtimePlaced(entry.demand, now: now)
+        case .sheddable: ledgers[index].harvest.batchPlaced(entry.demand, now: now)
+        }
+        held[id]?.placement = Placement(endpoint: endpoint, started: now)
+        counters.started[entry.workClass, default: 0] += 1
+        return .start(id, endpoint)
+    }
+
+    private mutating func release(_ id: UInt64) {
+        guard let entry = held.removeValue(forKey: id), let placement = entry.placement else { return }
+        unplace(id, entry, placement)
+    }
+
+    private mutating func unplace(_ id: UInt64, _ entry: HeldRequest, _ placement: Placement) {
+        let index = placement.endpoint.index
+        endpoints[index].load.release(entry.demand, entry.workClass, hadFirstToken: placement.firstToken != nil)
+        if entry.workClass == .sheddable { ledgers[index].endedSheddable(id) }
+    }
+
+    private mutating func reject(_ id: UInt64, _ cause: Rejection.Cause, now: Instant) -> SchedulerAction {
+        counters.rejected[cause, default: 0] += 1
+        let perSecond = finishRate.perSecond(now: now)
+        let drainSeconds = perSecond > 0 ? Double(room.count) / perSecond : 1
+        return .reject(id, Rejection(cause: cause, retryAfter: .seconds(min(max(drainSeconds, 1), 30))))
+    }
+}
+
+// MARK: - Harvest
+
+extension PoolScheduler {
+    private mutating func judge(_ demand: RequestDemand, on index: Int, now: Instant) -> HarvestState {
+        ledgers[index].harvest.judge(
+            demand, on: endpoints[index], oldestSilence: oldestSilence(on: index, now: now), now: now)
+    }
+
+    private mutating func oldestSilence(on index: Int, now: Instant) -> TimeSpan {
+        ledgers[index].oldestSilence(now: now) { id in
+            guard let placement = held[id]?.placement else { return false }
+            return placement.firstToken == nil && placement.endpoint.index == index
+        }
+    }
+
+    /// The endpoint with the most room left for batch work, if any has room for this request.
+    private mutating func harvestPlace(for entry: HeldRequest, now: Instant) -> EndpointID? {
+        var best: (slack: Int, id: EndpointID)?
+        for index in endpoints.indices where !entry.failedEndpoints.contains(EndpointID(index)) {
+            let state = judge(entry.demand, on: index, now: now)
+            if let limit = state.limit {
+                counters.lastHarvestLimit = limit
+                continue
+            }
+            let slack = state.allowedBatchRequests - endpoints[index].load.sheddableRequests
+            if best.map({ slack > $0.slack }) ?? true { best = (slack, EndpointID(index)) }
+        }
+        if best != nil { counters.lastHarvestLimit = nil }
+        return best?.id
+    }
+
+    /// Calls back the youngest batch requests of an endpoint on which real-time work surges.
+    private mutating func brake(_ endpoint: EndpointID, now: Instant) -> [SchedulerAction] {
+        let index = endpoint.index
+        let surplus = ledgers[index].harvest.requestsToCallBack(
+            from: endpoints[index], oldestSilence: oldestSilence(on: index, now: now), now: now)
+        guard surplus > 0 else { return [] }
+        var actions: [SchedulerAction] = []
+        for id in ledgers[index].sheddable.reversed() where actions.count < surplus {
+            guard let entry = held[id], mayCallBack(entry) else { continue }
+            let lost = lostTokens(entry, now: now)
+            guard ledgers[index].harvest.mayWaste(lostTokens: lost) else { break }
+            actions.append(callBack(id, from: endpoint, lostTokens: lost))
+        }
+        return actions
+    }
+
+    /// Calls batch work back so that a real-time request that waits can be placed: the pool is real-time's in a peak.
+    private mutating func makeRoom(for demand: RequestDemand, now: Instant) -> [SchedulerAction] {
+        var actions: [SchedulerAction] = []
+        let candidates = endpoints.indices
+            .filter { endpoints[$0].isUp && !ledgers[$0].sheddable.isEmpty }
+            .sorted { ledgers[$0].sheddable.count > ledgers[$1].sheddable.count }
+        for index in candidates {
+            for id in ledgers[index].sheddable.reversed() {
+                guard let entry = held[id], mayCallBack(entry) else { continue }
+                actions.append(callBack(id, from: EndpointID(index), lostTokens: lostTokens(entry, now: now)))
+                if endpoints[index].accepts(demand, now: now) { return actions }
+            }
+        }
+        return actions
+    }
+
+    private func mayCallBack(_ entry: HeldRequest) -> Bool {
+        entry.request.isMessage || entry.placement?.firstToken == nil
+    }
+
+    private mutating func callBack(_ id: UInt64, from endpoint: EndpointID, lostTokens: Int) -> SchedulerAction {
+        ledgers[endpoint.index].harvest.batchAborted(lostTokens: lostTokens)
+        counters.calledBack += 1
+        counters.lostTokens += lostTokens
+        release(id)
+        return .callBack(id, endpoint)
+    }
+
+    /// The work done for a request so far, in tokens: its prompt once it has answered, and a token per step since.
+    private func lostTokens(_ entry: HeldRequest, now: Instant) -> Int {
+        guard let placement = entry.placement else { return 0 }
+        guard let firstToken = placement.firstToken else { return entry.demand.uncachedPromptTokens / 2 }
+        let endpoint = endpoints[placement.endpoint.index]
+        let step = endpoint.capacity.stepTime.stepMilliseconds(
+            decodes: endpoint.load.requests, contextTokens: endpoint.load.contextTokens, prefillTokens: 0)
+        let generated = step > 0 ? Int((now - firstToken).milliseconds / step) : 0
+        return entry.demand.promptTokens + min(generated, entry.demand.expectedOutputTokens)
+    }
+}

@@ -1,0 +1,145 @@
+/// Every metric that Weir exposes: the one table from which exposition, documentation and dashboards derive.
+///
+/// Names end in their unit; counters end in `_total`. `band` is a priority as a number, `class` is `realtime` or `async`.
+public enum MetricCatalog {
+    /// Bounds for times from a millisecond to minutes.
+    private static let waitBounds = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
+
+    /// Requests answered.
+    public static let requests = Metric.counter(
+        "weir_requests_total", labels: ["pool", "band", "status"],
+        "Requests answered, by class of status code (2xx, 4xx, ...).")
+    /// From the request's first byte to the answer's last.
+    public static let requestDuration = Metric.histogram(
+        "weir_request_duration_seconds", labels: ["pool", "band"],
+        bounds: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600],
+        "From the first byte of a request to the last byte of its answer.")
+    /// From the request's first byte to the first token.
+    public static let timeToFirstToken = Metric.histogram(
+        "weir_time_to_first_token_seconds", labels: ["pool", "band"],
+        bounds: [0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30],
+        "From the first byte of a request to the first token of its answer; streamed answers only.")
+    /// Time in the gateway's queue.
+    public static let gatewayQueue = Metric.histogram(
+        "weir_gateway_queue_seconds", labels: ["pool", "band"], bounds: waitBounds,
+        "Time that requests waited in the gateway for a place on an endpoint.")
+    /// Time the gateway itself adds.
+    public static let gatewayOverhead = Metric.histogram(
+        "weir_gateway_overhead_seconds", labels: ["pool"],
+        bounds: [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1],
+        "Time that the gateway itself added to a request: neither queueing nor waiting for peers.")
+    /// Requests on an endpoint now.
+    public static let requestsInFlight = Metric.gauge(
+        "weir_requests_in_flight", labels: ["pool", "endpoint", "class"],
+        "Requests that this gateway has sent to an endpoint and not yet got back.")
+    /// Requests waiting in the gateway now.
+    public static let queueDepth = Metric.gauge(
+        "weir_queue_depth", labels: ["pool", "band"], "Requests that wait in the gateway for a place.")
+    /// Requests turned away.
+    public static let dropped = Metric.counter(
+        "weir_dropped_total", labels: ["pool", "reason"], "Requests that the gateway turned away, by drop reason.")
+    /// Second and further sends of a request.
+    public static let retries = Metric.counter(
+        "weir_retries_total", labels: ["pool"],
+        "Times a request was sent to another endpoint after one failed before answering.")
+    /// Requests ended early.
+    public static let aborted = Metric.counter(
+        "weir_aborted_total", labels: ["pool", "reason"],
+        "Requests ended before their answer was complete: client (it left), brake (called back for real-time work), ..."
+    )
+    /// Whether an endpoint takes requests.
+    public static let endpointUp = Metric.gauge(
+        "weir_endpoint_up", labels: ["pool", "endpoint"], "1 if the endpoint takes requests, 0 if it is marked down.")
+    /// Requests waiting inside an endpoint.
+    public static let endpointWaiting = Metric.gauge(
+        "weir_endpoint_waiting_requests", labels: ["pool", "endpoint"],
+        "Requests waiting inside the endpoint, as it last reported.")
+    /// Requests running inside an endpoint.
+    public static let endpointRunning = Metric.gauge(
+        "weir_endpoint_running_requests", labels: ["pool", "endpoint"],
+        "Requests running inside the endpoint, as it last reported.")
+    /// KV cache use of an endpoint.
+    public static let endpointKVUsage = Metric.gauge(
+        "weir_endpoint_kv_usage_ratio", labels: ["pool", "endpoint"],
+        "Use of the endpoint's KV cache (0 to 1), as it last reported.")
+    /// Prompt tokens.
+    public static let promptTokens = Metric.counter(
+        "weir_prompt_tokens_total", labels: ["pool", "class"], "Prompt tokens of answered requests.")
+    /// Output tokens.
+    public static let outputTokens = Metric.counter(
+        "weir_output_tokens_total", labels: ["pool", "class"], "Output tokens of answered requests.")
+    /// Batch requests the pool could take now.
+    public static let harvestAllowed = Metric.gauge(
+        "weir_harvest_allowed_requests", labels: ["pool"], "Batch requests in flight that the pool allows now.")
+    /// Requests the pool carries within its objective.
+    public static let harvestCap = Metric.gauge(
+        "weir_harvest_cap_requests", labels: ["pool"],
+        "Requests of all kinds that the pool carries within its time-per-token objective (R).")
+    /// Messages in a queue.
+    public static let asyncQueueDepth = Metric.gauge(
+        "weir_async_queue_depth", labels: ["queue"], "Messages in the queue that are not finished.")
+    /// Messages held by this process.
+    public static let asyncLeased = Metric.gauge(
+        "weir_async_leased_messages", labels: ["queue"], "Messages that this process has taken and not finished.")
+    /// Messages finished.
+    public static let asyncResults = Metric.counter(
+        "weir_async_results_total", labels: ["queue", "outcome"], "Messages finished, by outcome.")
+    /// Client connections.
+    public static let connections = Metric.gauge("weir_connections", "Open client connections.")
+    /// Log lines lost.
+    public static let logLinesDropped = Metric.counter(
+        "weir_log_lines_dropped_total", labels: ["sink"],
+        "Log and access log lines lost because their sink could not keep up or failed.")
+    /// Label values beyond a metric's limit.
+    public static let metricSeriesOverflow = Metric.counter(
+        "weir_metric_series_overflow_total", labels: ["metric"],
+        "Times new label values of a metric went to its series `other` because the metric has too many.")
+    /// The program's version.
+    public static let buildInfo = Metric.gauge(
+        "weir_build_info", labels: ["version"], "Always 1; its label says which build runs.")
+    /// Memory in use.
+    public static let processResidentMemory = Metric.gauge(
+        "process_resident_memory_bytes", "Physical memory in use by the process (Linux).")
+    /// Open file descriptors.
+    public static let processOpenFileDescriptors = Metric.gauge(
+        "process_open_fds", "Open file descriptors of the process (Linux).")
+
+    /// Every row.
+    public static let all: [MetricDefinition] = [
+        requests.definition, requestDuration.definition, timeToFirstToken.definition, gatewayQueue.definition,
+        gatewayOverhead.definition, requestsInFlight.definition, queueDepth.definition, dropped.definition,
+        retries.definition, aborted.definition, endpointUp.definition, endpointWaiting.definition,
+        endpointRunning.definition, endpointKVUsage.definition, promptTokens.definition, outputTokens.definition,
+        harvestAllowed.definition, harvestCap.definition, asyncQueueDepth.definition, asyncLeased.definition,
+        asyncResults.definition, connections.definition, logLinesDropped.definition,
+        metricSeriesOverflow.definition, buildInfo.definition, processResidentMemory.definition,
+        processOpenFileDescriptors.definition,
+    ]
+
+    /// The table as a Markdown page.
+    public static func markdown() -> String {
+        var page = """
+            # Metrics
+
+            Served in the Prometheus text format at `/metrics` of the admin port. Times are in seconds, sizes in bytes. `band` is
+            a priority as a number; `class` is `realtime` or `async`. Each metric has a bound on its series: label values beyond
+            it share a series whose labels all say `other`, counted in `weir_metric_series_overflow_total`.
+
+            | metric | type | labels | series at most | meaning |
+            |---|---|---|---|---|
+
+            """
+        for row in all {
+            let type =
+                switch row.kind {
+                case .counter: "counter"
+                case .gauge: "gauge"
+                case .histogram: "histogram"
+                }
+            let labels = row.labels.map { "`\($0)`" }.joined(separator: ", ")
+            let limit = row.labels.isEmpty ? 1 : row.seriesLimit
+            page += "| `\(row.name)` | \(type) | \(labels) | \(limit) | \(row.help) |\n"
+        }
+        return page
+    }
+}

@@ -1,0 +1,158 @@
+public import Basics
+
+extension Configuration {
+    /// Model servers that serve the same models and share one scheduler.
+    public struct Pool: Hashable, Sendable {
+        /// The pool's name, in metrics, logs and the status page.
+        public var name = ""
+        /// The models it serves; empty asks the endpoints.
+        public var models: [String] = []
+        /// The model servers.
+        public var endpoints: [Endpoint] = []
+        /// What the scheduler believes about the speed of one endpoint.
+        public var engine = Engine()
+        /// What real-time users are promised.
+        public var slo = ServiceLevel()
+        /// When requests wait in the gateway, and how many.
+        public var admission = Admission()
+        /// What batch work may take.
+        public var harvest = Harvest()
+        /// How load is read from the endpoints.
+        public var scrape = Scrape()
+
+        /// Creates a pool without a name or endpoints.
+        public init() {}
+    }
+
+    /// One model server.
+    public struct Endpoint: Hashable, Sendable {
+        /// Its root.
+        public var url = EndpointURL(host: "", port: 0)
+        /// What it runs, which decides the names of the metrics that are read from it.
+        public var engine = EngineKind.auto
+
+        /// Creates an endpoint without a place.
+        public init() {}
+
+        /// Creates an endpoint.
+        public init(url: EndpointURL, engine: EngineKind = .auto) {
+            self.url = url
+            self.engine = engine
+        }
+    }
+
+    /// The model servers whose metrics are known.
+    public enum EngineKind: String, Hashable, Sendable, CaseIterable {
+        /// Found out from the endpoint's metrics.
+        case auto
+        /// vLLM.
+        case vllm
+        /// SGLang.
+        case sglang
+        /// `trtllm-serve`.
+        case trtllm
+        /// Triton with the TensorRT-LLM backend.
+        case tritonTensorRTLLM = "triton-tensorrt-llm"
+        /// Triton with any other backend.
+        case triton
+        /// llama.cpp.
+        case llamacpp
+        /// No metrics are read.
+        case none
+    }
+
+    /// What the scheduler believes about one endpoint: a preset, and constants that replace parts of it.
+    public struct Engine: Hashable, Sendable {
+        /// The name of a known engine.
+        public var preset = "llama-8b-h100"
+        /// Replaces the preset's fixed cost of a step, in milliseconds.
+        public var baseMilliseconds: Double?
+        /// Replaces the preset's cost of each decoding request in a step, in milliseconds.
+        public var perDecodeMilliseconds: Double?
+        /// Replaces the preset's cost of each token of context read in a step, in milliseconds.
+        public var perContextTokenMilliseconds: Double?
+        /// Replaces the preset's cost of each prompt token computed, in milliseconds.
+        public var perPrefillTokenMilliseconds: Double?
+        /// Replaces the preset's KV cache size, in tokens.
+        public var kvTokens: Int?
+        /// Replaces the preset's limit on requests in one step.
+        public var maxSequences: Int?
+
+        /// Creates the default preset.
+        public init() {}
+    }
+
+    /// What real-time users are promised.
+    public struct ServiceLevel: Hashable, Sendable {
+        /// Time to first token.
+        public var ttft = TimeSpan.milliseconds(1000)
+        /// Time per output token after the first.
+        public var tpot = TimeSpan.milliseconds(50)
+
+        /// Creates the defaults.
+        public init() {}
+    }
+
+    /// When requests wait in the gateway, and how many.
+    public struct Admission: Hashable, Sendable {
+        /// Most requests of all kinds in flight on one endpoint.
+        public var maxConcurrentRequestsPerEndpoint = 256
+        /// Bounds on waiting.
+        public var queue = Queue()
+
+        /// Creates the defaults.
+        public init() {}
+
+        /// Bounds on waiting, for each priority band.
+        public struct Queue: Hashable, Sendable {
+            /// Most requests that wait in one band.
+            public var maxRequests = 1000
+            /// Most body bytes that they hold.
+            public var maxBytes = 256 << 20
+            /// Longest wait.
+            public var ttl = TimeSpan.seconds(30)
+
+            /// Creates the defaults.
+            public init() {}
+        }
+    }
+
+    /// What batch work may take.
+    public struct Harvest: Hashable, Sendable {
+        /// Whether batch work is let in at all.
+        public var enabled = true
+        /// Share of the TPOT objective that a step may take while batch work is aboard.
+        public var stepShare = 0.45
+        /// Share of the engine's time that prompts may take.
+        public var prefillShare = 0.45
+        /// Most prompt tokens of batch work sent in one burst.
+        public var prefillBurstTokens = 6000.0
+        /// Share of the KV cache beyond which batch work stops.
+        public var kvShare = 0.85
+        /// Quantile of recent real-time rises that is kept free.
+        public var reserveQuantile = 0.95
+        /// Hard limit on batch requests in flight on one endpoint; nil leaves it to the law.
+        public var maxInFlightPerEndpoint: Int?
+        /// Share of harvested tokens that aborts may throw away.
+        public var abortedTokenShare = 0.05
+
+        /// Creates the defaults.
+        public init() {}
+    }
+
+    /// How load is read from the endpoints.
+    public struct Scrape: Hashable, Sendable {
+        /// Time between two reads of one endpoint.
+        public var interval = TimeSpan.milliseconds(500)
+        /// Longest read.
+        public var timeout = TimeSpan.seconds(1)
+        /// Where the endpoints serve their metrics.
+        public var path = "/metrics"
+
+        /// Creates the defaults.
+        public init() {}
+
+        /// The shortest interval that is accepted; engines compute their metrics on the path of inference.
+        public static let shortestInterval = TimeSpan.milliseconds(50)
+    }
+}

@@ -1,0 +1,178 @@
+import Basics
+import Gateway
+import NIOCore
+import NIOHTTP1
+import Testing
+
+@Suite("Endpoints that fail", .timeLimit(.minutes(1)))
+struct FailoverTests {
+    /// A port on which nobody listens.
+    private func deadPort() async throws -> Int {
+        let upstream = try await TestUpstream.start()
+        let port = upstream.port
+        try await upstream.stop()
+        return port
+    }
+
+    @Test("an endpoint that refuses connections is passed over, and used again once it is back")
+    func downAndUp() async throws {
+        let port = try await deadPort()
+        let alive = try await TestUpstream.start()
+        try await TestGateway.with(TestGateway.pool([port, alive.port])) { test in
+            #expect(test.pool.endpoints.map(\.isUp) == [false, true])
+            let change = await test.observer.endpointChanges.next()
+            #expect(change.endpoint == "127.0.0.1:\(port)" && !change.isUp)
+            let client = try await test.connect()
+            for _ in 0..<4 {
+                client.post(smallBody)
+                await alive.requests.next().answer("{}")
+                #expect(await client.readResponse()?.status == 200)
+            }
+            let back = try await TestUpstream.start(port: port)
+            #expect(await test.observer.endpointChanges.next().isUp)
+            #expect(test.pool.endpoints.map(\.isUp) == [true, true])
+            try await back.stop()
+        }
+    }
+
+    @Test("a connection refused at the moment of sending moves the request to another endpoint")
+    func refusedConnection() async throws {
+        let dying = try await TestUpstream.start()
+        let alive = try await TestUpstream.start()
+        try await TestGateway.with(
+            TestGateway.pool([dying.port, alive.port]),
+            change: { $0.limits.upstreamIdle = .zero }
+        ) { test in
+            try await dying.stop()
+            let client = try await test.connect()
+            var attempts = 0
+            for _ in 0..<3 {
+                client.post(smallBody)
+                await alive.requests.next().answer("{}")
+                #expect(await client.readResponse()?.status == 200)
+                attempts += await test.observer.records.next().attempts
+            }
+            #expect(attempts == 4, "one of three met the dead endpoint first")
+            #expect(!test.pool.endpoints[0].isUp)
+            test.expectIdle()
+        }
+    }
+
+    @Test("with no endpoint up, a request gets 503 and a reason")
+    func nobodyUp() async throws {
+        let port = try await deadPort()
+        try await TestGateway.with(TestGateway.pool([port])) { test in
+            let client = try await test.connect()
+            client.post(smallBody)
+            let response = try #require(await client.readResponse())
+            #expect(response.status == 503)
+            #expect(response.headers["x-llm-d-request-dropped-reason"] == "rejected-no-endpoints")
+            test.expectIdle()
+        }
+    }
+
+    @Test("a kept connection that dies unused costs the client nothing")
+    func staleConnection() async throws {
+        let upstream = try await TestUpstream.start()
+        try await TestGateway.with(TestGateway.pool([upstream.port])) { test in
+            let client = try await test.connect()
+            client.post(smallBody)
+            await upstream.requests.next().answer("{}")
+            #expect(await client.readResponse()?.status == 200)
+            // The second request goes out on the kept connection, which the endpoint closes without a word.
+            client.post(smallBody)
+            await upstream.requests.next().closeConnection()
+            await upstream.requests.next().answer("again")
+            #expect(await client.readResponse()?.body == "again")
+            _ = await test.observer.records.next()
+            #expect(await test.observer.records.next().attempts == 1, "the place stays the same")
+            test.expectIdle()
+        }
+    }
+
+    @Test("an endpoint that breaks off before its answer is replaced; one that breaks off in it is not")
+    func brokenAnswer() async throws {
+        let first = try await TestUpstream.start()
+        let second = try await TestUpstream.start()
+        try await TestGateway.with(TestGateway.pool([first.port, second.port])) { test in
+            let client = try await test.connect()
+            client.post(smallBody)
+            let (one, other) = await eitherRequest(first, second)
+            one.closeConnection()
+            let retried = await other.requests.next()
+            retried.begin()
+            // Nobody has seen a byte of the body: the head alone does not bind.
+            retried.closeConnection()
+            let response = try #require(await client.readResponse())
+            #expect(response.status == 502)
+            #expect(response.body.contains("upstream_failure"))
+            #expect(await test.observer.records.next().attempts == 2)
+            test.expectIdle()
+        }
+    }
+
+    /// The request, whichever endpoint it reached, and the other endpoint.
+    private func eitherRequest(
+        _ first: TestUpstream, _ second: TestUpstream
+    ) async -> (UpstreamRequest, TestUpstream) {
+        while first.requests.count + second.requests.count == 0 { await Task.yield() }
+        return first.requests.count > 0 ? (await first.requests.next(), second) : (await second.requests.next(), first)
+    }
+
+    @Test("a stream that breaks off ends with an error event")
+    func brokenStream() async throws {
+        let upstream = try await TestUpstream.start()
+        try await TestGateway.with(TestGateway.pool([upstream.port])) { test in
+            let client = try await test.connect()
+            client.post(smallBody)
+            let request = await upstream.requests.next()
+            request.begin()
+            request.send("data: {\"a\":1}\n\ndata: {\"cut")
+            #expect(await client.read(until: "cut") != nil)
+            request.closeConnection()
+            let rest = try #require(await client.read(until: "0\r\n\r\n"))
+            #expect(rest.contains("\n\n"))
+            #expect(rest.contains(#"data: {"error":{"message":"The model server closed"#))
+            let record = await test.observer.records.next()
+            #expect(record.isCut && record.error?.code == .upstreamFailure)
+            test.expectIdle()
+            // The stream ended properly, so the connection serves on.
+            client.post(smallBody)
+            await upstream.requests.next().answer("{}")
+            #expect(await client.readResponse()?.status == 200)
+        }
+    }
+
+    @Test("an answer of announced length that breaks off closes the client's connection")
+    func brokenBody() async throws {
+        let upstream = try await TestUpstream.start()
+        try await TestGateway.with(TestGateway.pool([upstream.port])) { test in
+            let client = try await test.connect()
+            client.post(smallBody)
+            let request = await upstream.requests.next()
+            request.begin(["content-type": "application/json", "content-length": "100"])
+            request.send("half")
+            #expect(await client.read(until: "half") != nil)
+            request.closeConnection()
+            #expect(await client.readToEnd() == "")
+            #expect(await test.observer.records.next().isCut)
+            test.expectIdle()
+        }
+    }
+
+    @Test("an endpoint that stays silent for too long is given up")
+    func silence() async throws {
+        let upstream = try await TestUpstream.start()
+        try await TestGateway.with(
+            TestGateway.pool([upstream.port]), change: { $0.limits.firstByteTimeout = .milliseconds(50) }
+        ) { test in
+            let client = try await test.connect()
+            client.post(smallBody)
+            let request = await upstream.requests.next()
+            #expect(await client.readResponse()?.status == 504)
+            try await request.closed()
+            _ = await test.observer.records.next()
+            test.expectIdle()
+        }
+    }
+}

@@ -1,0 +1,161 @@
+"""Starts the real program and waits for what it says, never for time to pass."""
+
+import json
+import os
+import pathlib
+import queue
+import signal
+import subprocess
+import threading
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BINARY = pathlib.Path(os.environ.get("WEIR_BINARY", ROOT / ".build/release/weir"))
+TRACES = ROOT.parent / "shared" / "traces"
+START_TIMEOUT_S = 60
+
+
+class Process:
+    """One `weir` process whose standard error is read line by line."""
+
+    def __init__(self, *arguments, cwd=None, env=None):
+        self.lines = []
+        self._fresh = queue.Queue()
+        self.process = subprocess.Popen(
+            [str(BINARY), *map(str, arguments)],
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip("\n"))
+            self._fresh.put(line)
+        self._fresh.put(None)
+
+    def wait_for(self, text, timeout=START_TIMEOUT_S):
+        """The first line, from now or before, that contains `text`."""
+        seen = 0
+        while True:
+            for line in self.lines[seen:]:
+                seen += 1
+                if text in line:
+                    return line
+            try:
+                if self._fresh.get(timeout=timeout) is None and seen >= len(self.lines):
+                    raise AssertionError(f"ended without saying {text!r}:\n" + "\n".join(self.lines[-40:]))
+            except queue.Empty:
+                raise AssertionError(f"did not say {text!r} in {timeout} s:\n" + "\n".join(self.lines[-40:])) from None
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def resident_bytes(self):
+        for line in pathlib.Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError("no VmRSS")
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self, timeout=40):
+        """SIGTERM and wait; the exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise AssertionError("did not stop on SIGTERM:\n" + "\n".join(self.lines[-40:])) from None
+        return self.process.returncode
+
+
+def run(*arguments, cwd=None, input=None, timeout=600, check=True):
+    """Runs a command to its end; its standard output."""
+    done = subprocess.run(
+        [str(BINARY), *map(str, arguments)], cwd=cwd, input=input, timeout=timeout, capture_output=True, text=True
+    )
+    if check and done.returncode != 0:
+        raise AssertionError(f"weir {' '.join(map(str, arguments))}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done if not check else done.stdout
+
+
+class Simulator(Process):
+    """`weir sim` on free ports."""
+
+    def __init__(self, replicas=1, *arguments, **options):
+        super().__init__("sim", "--replicas", replicas, "--port", 0, *arguments, **options)
+        self.urls = [self.wait_for(f"replica {index} ").split()[-1] for index in range(replicas)]
+
+    def metric(self, name, replica=0):
+        return metric(self.urls[replica] + "/metrics", name)
+
+
+class Gateway(Process):
+    """`weir serve` in front of some endpoints, on free ports."""
+
+    def __init__(self, urls=(), directory=None, config=None, *arguments, **options):
+        if config is None:
+            where = [part for url in urls for part in ("--endpoint", url)]
+            where += ["--queue", str(pathlib.Path(directory or ".") / "queue.db")]
+            where += ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]
+        else:
+            where = ["--config", config]
+        super().__init__("serve", *where, *arguments, **options)
+        self.url = self.wait_for("gateway  ").split()[-1]
+        self.admin = self.wait_for("admin  ").split()[-1]
+        self.wait_for("ready")
+
+    @property
+    def port(self):
+        return int(self.url.rsplit(":", 1)[1])
+
+    def metric(self, name):
+        return metric(self.admin + "/metrics", name)
+
+
+def get(url, timeout=30):
+    with urllib.request.urlopen(url, timeout=timeout) as response:
+        return response.read().decode()
+
+
+def metric(url, name):
+    """The sum of all series of a metric on a page."""
+    total = 0.0
+    found = False
+    for line in get(url).splitlines():
+        if line.startswith(name) and line[len(name)] in " {":
+            total += float(line.rsplit(" ", 1)[1])
+            found = True
+    if not found:
+        raise AssertionError(f"no {name} at {url}")
+    return total
+
+
+def eventually(condition, what, timeout=20):
+    """Polls a remote state, which no event of ours announces, until it holds."""
+    import time
+
+    end = time.monotonic() + timeout
+    value = condition()
+    while not value and time.monotonic() < end:
+        threading.Event().wait(0.05)
+        value = condition()
+    assert value, what
+    return value
+
+
+def post(url, body, headers=None, timeout=60):
+    request = urllib.request.Request(
+        url, data=json.dumps(body).encode(), headers={"content-type": "application/json", **(headers or {})}
+    )
+    return urllib.request.urlopen(request, timeout=timeout)
