@@ -1,12 +1,41 @@
-# Weir: everything a contributor types. `make test` is what CI runs.
+# Weir: what a contributor types. `make test` is what CI runs.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.SHELLFLAGS := -eu -o pipefail -c
 
 SWIFT ?= swift
-VENV := .venv
+WEIR := .build/release/weir
 
-.PHONY: help demo build test test-swift test-lab test-processes bench format lint setup clean
+.PHONY: help demo build test test-unit test-processes bench format lint setup clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | column -t -s '|'
+
+demo: build ## see it: simulated servers, gateway, queue and traffic in one command (under 3 minutes after the build)
+	@$(WEIR) demo
+
+build: setup ## build the release binary: .build/release/weir
+	@$(SWIFT) build -c release --product weir
+
+test: setup ## everything: format, unit tests, real processes, the lab's figures
+	@Scripts/test
+
+test-unit: setup ## unit tests only (debug build)
+	@$(SWIFT) test
+
+test-processes: build ## real processes and the lab's figures only
+	@Scripts/test-processes
+
+bench: build ## measure the gateway beside nginx, the queue, and the lab; prints ratios of one run
+	@Scripts/bench
+
+format: ## format all Swift sources in place
+	@$(SWIFT) format --in-place --recursive Sources Tests Package.swift
+
+lint: ## check the format of all Swift sources
+	@$(SWIFT) format lint --strict --recursive Sources Tests Package.swift
+
+setup: ## install the system packages that the build needs, after saying so
+	@Scripts/setup
+
+clean: ## remove everything that was built
+	@rm -rf .build .venv

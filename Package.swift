@@ -62,7 +62,8 @@ let package = Package(
 
         // The lab: the same decisions around a model of an engine, in virtual time.
         room("EngineModel", uses: ["Basics", heap]),
-        room("Lab", uses: ["Basics", "Pool", "Admission", "Harvest", "PoolScheduler", "EngineModel", deque]),
+        room("ReportPage", uses: ["Basics"]),
+        room("Lab", uses: ["Basics", "Pool", "Harvest", "PoolScheduler", "EngineModel", "ReportPage", deque]),
 
         // Effects.
         room("MessageQueues", uses: ["Basics", "InferenceAPI", "Delivery"]),
@@ -85,16 +86,23 @@ let package = Package(
             "Composition",
             uses: [
                 "Basics", "InferenceAPI", "Pool", "Admission", "Harvest", "EngineModel", "Delivery", "MessageQueues",
-                "EmbeddedQueue", "AsyncProcessor", "Gateway", "Telemetry", "WeirConfiguration", log,
-                product("NIOCore", "swift-nio"),
+                "EmbeddedQueue", "AsyncProcessor", "Gateway", "PoolScheduler", "Telemetry", "WeirConfiguration", log,
+                lifecycle, product("NIOCore", "swift-nio"),
             ]),
+
+        room(
+            "Demo",
+            uses: [
+                "Basics", "Composition", "Delivery", "EmbeddedQueue", "EngineModel", "Lab", "MessageQueues",
+                "ModelServer", "ReportPage", "WeirConfiguration", log, product("AsyncHTTPClient", "async-http-client"),
+            ] + nio),
 
         // The command line.
         .executableTarget(
             name: "weir",
             dependencies: [
-                "Basics", "Composition", "Delivery", "EmbeddedQueue", "EngineModel", "Lab", "MessageQueues",
-                "ModelServer", "WeirConfiguration", product("ArgumentParser", "swift-argument-parser"),
+                "Basics", "Composition", "Delivery", "Demo", "EmbeddedQueue", "EngineModel", "Lab", "MessageQueues",
+                "ModelServer", "Telemetry", "WeirConfiguration", product("ArgumentParser", "swift-argument-parser"),
                 product("NIOCore", "swift-nio"), product("NIOPosix", "swift-nio"),
             ],
             swiftSettings: strict),
@@ -103,6 +111,15 @@ let package = Package(
             of: "Telemetry",
             uses: [log, lifecycle, product("NIOCore", "swift-nio"), product("NIOPosix", "swift-nio")]),
         tests(of: "WeirConfiguration", uses: ["Basics", product("Yams", "Yams")]),
+        tests(of: "Delivery", uses: ["Basics", "InferenceAPI"]),
+        tests(of: "MessageQueues", uses: ["Basics", "InferenceAPI", "Delivery"]),
+        tests(of: "EmbeddedQueue", uses: ["Basics", "Delivery", "MessageQueues", grdb]),
+        tests(of: "AsyncProcessor", uses: ["Basics", "Delivery", "MessageQueues", "EmbeddedQueue"]),
+        tests(of: "EngineModel", uses: ["Basics"]),
+        tests(of: "Lab", uses: ["Basics", "EngineModel", "Harvest", "Pool", "PoolScheduler"]),
+        tests(of: "ModelServer", uses: nio + ["Basics", "EngineModel"]),
+        .testTarget(name: "TidyTests", swiftSettings: strict),
+        .testTarget(name: "DocumentationTests", dependencies: ["Telemetry", "WeirConfiguration"], swiftSettings: strict),
         tests(of: "Basics"),
         tests(of: "InferenceAPI", uses: ["Basics"]),
         tests(of: "Pool", uses: ["Basics"]),

@@ -46,7 +46,8 @@ struct StatusReport {
             let up = pool.endpoints.count { $0.isUp }
             checks.append(
                 .init(
-                    name: "pool \(pool.name)", isMet: up > 0, detail: "\(up) of \(pool.endpoints.count) endpoints are up"))
+                    name: "pool \(pool.name)", isMet: up > 0,
+                    detail: "\(up) of \(pool.endpoints.count) endpoints are up"))
         }
         return ReadinessReport(checks: checks)
     }

@@ -1,7 +1,8 @@
 import Basics
 import Gateway
-import Pool
 public import Logging
+import Pool
+import ServiceLifecycle
 import Synchronization
 import Telemetry
 public import WeirConfiguration
@@ -41,8 +42,6 @@ public struct WeirService: Sendable {
         /// The size of its KV cache, in tokens.
         public let kvTokens: Int?
     }
-
-    private struct Stopped: Error {}
 
     private let configuration: Configuration
     private let version: String
@@ -119,10 +118,13 @@ public struct WeirService: Sendable {
             },
             status: { report().snapshot(version: version, uptimeSeconds: (Gateway.now - begun).seconds) },
             logger: quiet, onListening: { adminPort.yield($0) })
+        var adminSettings = ServiceGroupConfiguration(services: [.init(service: admin)], logger: quiet)
+        adminSettings.maximumGracefulShutdownDuration = .seconds(2)
+        let adminGroup = ServiceGroup(configuration: adminSettings)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
                 do {
-                    try await admin.run()
+                    try await adminGroup.run()
                 } catch is CancellationError {
                 } catch {
                     throw ServiceError("the admin server cannot listen on \(listen): \(error)")
@@ -136,12 +138,9 @@ public struct WeirService: Sendable {
                 await untilStopped()
                 stopping.set()
                 try await drain(gateway: gateway, workers: workers)
-                throw Stopped()
+                await adminGroup.triggerGracefulShutdown()
             }
-            do {
-                while try await group.next() != nil {}
-            } catch is Stopped {}
-            group.cancelAll()
+            try await group.waitForAll()
         }
     }
 

@@ -28,9 +28,6 @@ public struct CalibrationRow: Hashable, Sendable {
     /// What the engine model makes of the same load.
     public var modelled: Observation
 
-    /// Why the model is known to miss a bound here, if it does.
-    public var knownDeviation: String?
-
     /// Bounds on the relative errors.
     ///
     /// The source exempts the knee (offered rate equal to capacity) from the bound on the time to first token. None of
@@ -47,7 +44,7 @@ public struct CalibrationRow: Hashable, Sendable {
                 / measured.timeToFirstTokenMilliseconds - 1)
     }
 
-    /// Whether all three errors are within `bounds`, whatever `knownDeviation` says.
+    /// Whether all three errors are within `bounds`.
     public var isWithinBounds: Bool {
         abs(errors.requestsPerSecond) <= Self.bounds.requestsPerSecond
             && abs(errors.millisecondsPerToken) <= Self.bounds.millisecondsPerToken
@@ -56,15 +53,14 @@ public struct CalibrationRow: Hashable, Sendable {
 }
 
 /// Replays the eight anchor measurements: Llama-3.1-8B (bf16), vLLM 0.11.0, one H100-80GB, 204 tokens in and 64 out,
-/// a constant rate for 60 s from a client with 440 slots (`workloads.md` A.5). Nothing is fitted here.
+/// a constant rate for 60 s from a client with 440 slots (`workloads.md` A.5).
 ///
-/// Over all 21 stages of the source this replay has the mean errors that the source states for its own (0.6 % in
-/// requests per second, 3.4 % in ms per token, 11.8 % in time to first token).
+/// The preset's constants are fitted to this replay, not to single steps: see `docs/decisions/0002-engine-constants.md`.
 public func calibrate() -> [CalibrationRow] {
     anchors.map { anchor in
         CalibrationRow(
             label: anchor.label, offeredPerSecond: anchor.offeredPerSecond, measured: anchor.measured,
-            modelled: replay(anchor), knownDeviation: anchor.knownDeviation)
+            modelled: replay(anchor))
     }
 }
 
@@ -75,17 +71,15 @@ private struct Anchor {
     /// Prefix caching and chunked prefill, on or off together.
     var reusesPrompts: Bool
     var measured: CalibrationRow.Observation
-    var knownDeviation: String?
 
     init(
         _ label: String, offered: Double, sequences: Int, reusesPrompts: Bool = false, served: Double,
-        perToken: Double, firstToken: Double, knownDeviation: String? = nil
+        perToken: Double, firstToken: Double
     ) {
         self.label = label
         offeredPerSecond = offered
         maxSequences = sequences
         self.reusesPrompts = reusesPrompts
-        self.knownDeviation = knownDeviation
         measured = .init(
             requestsPerSecond: served, millisecondsPerToken: perToken, timeToFirstTokenMilliseconds: firstToken)
     }
@@ -95,12 +89,7 @@ private struct Anchor {
 private let anchors = [
     Anchor("seqs 128", offered: 1, sequences: 128, served: 1.0, perToken: 7.13, firstToken: 31),
     Anchor("seqs 128", offered: 31.4, sequences: 128, served: 31.2, perToken: 8.20, firstToken: 30),
-    Anchor(
-        "seqs 128", offered: 61.8, sequences: 128, served: 61.2, perToken: 10.23, firstToken: 35,
-        knownDeviation: """
-            the step-time constants are fitted at the measured number of decodes and miss this row by 5.9 %; in a \
-            replay longer steps also mean more decodes at once, which makes that 9.7 % for any exact replay
-            """),
+    Anchor("seqs 128", offered: 61.8, sequences: 128, served: 61.2, perToken: 10.23, firstToken: 35),
     Anchor("seqs 128", offered: 92.2, sequences: 128, served: 91.4, perToken: 15.41, firstToken: 51),
     Anchor("seqs 128, saturated", offered: 183, sequences: 128, served: 103.1, perToken: 19.04, firstToken: 2943),
     Anchor("seqs 192, saturated", offered: 223, sequences: 192, served: 113.7, perToken: 25.34, firstToken: 2201),

@@ -6,8 +6,8 @@ import Synchronization
 
 /// One client's connection: reads requests one after the other, hands each to an exchange, and writes its answer.
 ///
-/// Requests that arrive while one is being answered wait in the kernel's buffer, or here as far as they were read with
-/// the one before; reading goes on when their turn comes. The kernel tells of a client that leaves even while nothing is
+/// A request that arrives while one is being answered waits here as far as it was read in one go, and the rest in the
+/// kernel's buffer; reading goes on when its turn comes. The kernel tells of a client that leaves even while nothing is
 /// read. A client that closes its sending side counts as gone, as with other proxies: HTTP clients do not do that
 /// while they wait.
 final class ClientConnection: ChannelDuplexHandler {
@@ -136,7 +136,10 @@ final class ClientConnection: ChannelDuplexHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let part = unwrapInboundIn(data)
         if let request, request.isRead || isWorkingOff {
+            // Once more has arrived than one answer can use, nothing more is read. Before that reading goes on, as to stop
+            // and start it would cost two system calls for each request.
             pending.append(part)
+            allowReading(false)
         } else {
             take(part)
         }
@@ -161,10 +164,7 @@ final class ClientConnection: ChannelDuplexHandler {
         case .head(let head): begin(head)
         case .body(let piece): request?.bodyArrived(piece)
         case .end:
-            guard let request else { return }
-            // Nothing more is read until this one is answered; a client that leaves is noticed nevertheless.
-            allowReading(false)
-            request.bodyEnded()
+            request?.bodyEnded()
         }
     }
 
@@ -173,9 +173,9 @@ final class ClientConnection: ChannelDuplexHandler {
         phase = .busy
         headBegan = nil
         headBytes = 0
-        closesAfterAnswer = !head.isKeepAlive || head.headers.contains(name: "upgrade")
         let request = RequestReader(head, loop: loop, isTrusted: isTrusted, connection: self)
         self.request = request
+        closesAfterAnswer = request.isLast
         if request.expectsContinue {
             context?.writeAndFlush(
                 wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .continue))), promise: nil)
@@ -272,6 +272,8 @@ final class ClientConnection: ChannelDuplexHandler {
 // MARK: - The answer
 
 extension ClientConnection: ExchangeSink {
+    var isWritable: Bool { context?.channel.isWritable ?? true }
+
     func setReading(_ isOn: Bool) { allowReading(isOn) }
 
     func answerBegan(_ answer: AnswerHead) {

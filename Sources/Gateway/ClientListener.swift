@@ -77,7 +77,8 @@ enum ClientListener {
                     guard let loop = loops[ObjectIdentifier(channel.eventLoop)]?.value else {
                         throw ChannelError.inappropriateOperationForState
                     }
-                    let isTrusted = channel.remoteAddress.map { peer in trusted.contains { $0.contains(peer) } } ?? false
+                    let isTrusted =
+                        channel.remoteAddress.map { peer in trusted.contains { $0.contains(peer) } } ?? false
                     try configure(channel, ClientConnection(loop: loop, isTrusted: isTrusted), limits: limits)
                 }
             }

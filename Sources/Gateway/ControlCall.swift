@@ -43,7 +43,7 @@ final class ControlCall: UpstreamReceiver {
     ) {
         let call = ControlCall(path, of: endpoint, over: upstreams, completion: completion)
         let bound = NIOLoopBound(call, eventLoop: eventLoop)
-        call.timeout = eventLoop.scheduleTask(in: timeout.timeAmount) { bound.value.end(.failed) }
+        call.timeout = eventLoop.scheduleTask(in: timeout.timeAmount) { bound.value.timeIsUp() }
         if let connection = upstreams.takeIdle(to: endpoint) {
             call.isReused = true
             call.send(on: connection)
@@ -71,6 +71,8 @@ final class ControlCall: UpstreamReceiver {
         connection.finishRequest()
         connection.flush()
     }
+
+    private func timeIsUp() { end(connection == nil ? .unreachable : .failed) }
 
     private func end(_ outcome: Outcome) {
         guard !isOver else { return }

@@ -36,7 +36,8 @@ final class ControlPlane {
         self.eventLoop = eventLoop
         self.core = core
         upstreams = UpstreamPool(
-            eventLoop: eventLoop, connectTimeout: core.limits.connectTimeout, idleTimeout: core.limits.upstreamIdle)
+            eventLoop: eventLoop, endpointCount: core.endpointCount, connectTimeout: core.limits.connectTimeout,
+            idleTimeout: core.limits.upstreamIdle)
         watches = core.directory.pools.indices.flatMap { pool in
             let settings = core.directory.pools[pool].settings
             return settings.endpoints.indices.map { index in
@@ -44,7 +45,7 @@ final class ControlPlane {
                 let interval: TimeSpan? = if case .none = metrics { nil } else { settings.scrapeInterval }
                 let profile: EngineProfile? = if case .of(let profile) = metrics { profile } else { nil }
                 return Watch(
-                    pool: pool, id: EndpointID(index), endpoint: core.endpoints[pool][index],
+                    pool: pool, id: EndpointID(index), endpoint: core.directory.pools[pool].endpoints[index],
                     health: EndpointHealth(scrapeInterval: interval, asksForModels: settings.models.isEmpty),
                     profile: profile)
             }
@@ -69,7 +70,8 @@ final class ControlPlane {
         let now = GatewayClock.now()
         for pool in core.directory.pools { pool.tick() }
         for watch in watches {
-            let isUp = core.directory.pools[watch.pool].view { scheduler, _ in scheduler.endpoints[watch.id.index].isUp }
+            let isUp = core.directory.pools[watch.pool].view { scheduler, _ in scheduler.endpoints[watch.id.index].isUp
+            }
             if let check = watch.health.dueCheck(isUp: isUp, now: now) { begin(check, of: watch) }
         }
         upstreams.sweep(now: now)
@@ -96,25 +98,22 @@ final class ControlPlane {
         switch outcome {
         case .answered(let status, let body) where isGood(check, status: status, body: body, watch: watch, pool: pool):
             watch.health.succeeded(check, now: now)
-            endpointIsThere(watch, pool: pool)
-        case .answered, .failed: watch.health.failed(check, now: now)
+            core.endpointIsUp(watch.id, pool: pool)
+        case .answered(let status, _):
+            watch.health.failed(check, now: now)
+            if check == .probe {
+                core.endpointIsDown(watch.id, pool: pool, reason: "its health page has status \(status)")
+            }
+        case .failed: watch.health.failed(check, now: now)
         case .unreachable:
             watch.health.failed(check, now: now)
-            core.endpointIsUnreachable(watch.id, pool: pool)
+            core.endpointIsDown(watch.id, pool: pool, reason: "no connection could be opened")
         }
         watch.hasBeenChecked = true
         if let promise = firstRound, watches.allSatisfy(\.hasBeenChecked) {
             firstRound = nil
             promise.succeed()
         }
-    }
-
-    private func endpointIsThere(_ watch: Watch, pool: PoolShell) {
-        let wasUp = pool.view { scheduler, _ in scheduler.endpoints[watch.id.index].isUp }
-        guard !wasUp else { return }
-        pool.endpointChanged(watch.id, isUp: true)
-        core.observer.endpointChanged(
-            pool: pool.settings.name, endpoint: watch.endpoint.name, isUp: true, reason: "it answers again")
     }
 
     /// Whether the answer serves its purpose; uses it if so.

@@ -26,11 +26,10 @@ final class Exchange {
     private var scanner = RequestBodyScanner()
     private var held = HeldBody()
     private var budgetTaken = 0
-    private let announcedBytes: Int?
-    private let hasBody: Bool
+    private var facts = RequestBodyFacts()
     private var requestBytes = 0
     private var lastBodyByte: Instant
-    private var model: String?
+    private var model: String? { facts.model }
     private var estimatedPromptTokens = 0
 
     // Its place.
@@ -63,8 +62,6 @@ final class Exchange {
         machine = ExchangeStateMachine(maxAttempts: loop.core.limits.attempts)
         started = GatewayClock.now()
         lastBodyByte = started
-        announcedBytes = request.head.headers.first(name: HeaderName.contentLength).flatMap { Int($0) }
-        hasBody = announcedBytes != nil || request.head.headers.contains(name: "transfer-encoding")
         loop.add(self)
     }
 
@@ -164,10 +161,9 @@ final class Exchange {
     }
 
     private func route() {
-        let facts = scanner.facts
-        model = facts.model
+        facts = scanner.facts
         estimatedPromptTokens = facts.estimatedPromptTokens
-        if !machine.isBodyComplete, let announcedBytes, facts.totalBytes > 0 {
+        if !machine.isBodyComplete, let announcedBytes = request.announcedBytes, facts.totalBytes > 0 {
             // The rest of a long body is taken to be like what has been read of it.
             let share = Double(announcedBytes) / Double(facts.totalBytes)
             estimatedPromptTokens = Int(Double(estimatedPromptTokens) * max(1, share))
@@ -182,22 +178,27 @@ final class Exchange {
         case .unknownModel: abandon(.refused(.modelNotFound(facts.model ?? "")))
         case .notKnownYet: abandon(.refused(.noEndpoints(model: facts.model, retryAfter: .seconds(1))))
         case .noModelNamed:
-            abandon(.refused(hasBody ? .missingModel : .notFound(path: request.head.uri)))
+            abandon(.refused(request.hasBody ? .missingModel : .notFound(path: request.head.uri)))
         }
     }
 
+    /// How long it may wait for a place: the shorter of what the caller and the pool say.
+    private var timeToLive: TimeSpan {
+        let limit = pool?.settings.admission.timeToLive ?? .zero
+        return request.timeToLive.map { min($0, limit) } ?? limit
+    }
+
     private func submit() {
-        let facts = scanner.facts
         let limit: Int? =
             switch request.path {
             case .embeddings: 1
-            case _ where !hasBody: 1
+            case _ where !request.hasBody: 1
             default: facts.maxOutputTokens.map { $0.multipliedReportingOverflow(by: facts.choices ?? 1).partialValue }
             }
         let outputLimit = limit.map { min(max($0, 0), 1 << 24) }
         let poolRequest = PoolRequest(
             id: id, priority: request.priority, promptTokens: estimatedPromptTokens, maxOutputTokens: outputLimit,
-            runsToLimit: facts.ignoreEOS && outputLimit != nil, bytes: held.bytes, timeToLive: request.timeToLive,
+            runsToLimit: facts.ignoreEOS && outputLimit != nil, bytes: held.bytes, timeToLive: timeToLive,
             deadline: request.deadline, isMessage: request.isMessage)
         pool?.submit(poolRequest, from: NIOLoopBound(self, eventLoop: loop.eventLoop))
     }
@@ -215,7 +216,9 @@ final class Exchange {
         case .withdraw: pool?.withdraw(id)
         case .reportFailedBeforeAnswer: pool?.failedBeforeAnswer(id)
         case .reportUnreachable:
-            if let pool, let endpointID { core.endpointIsUnreachable(endpointID, pool: pool) }
+            if let pool, let endpointID {
+                core.endpointIsDown(endpointID, pool: pool, reason: "no connection could be opened")
+            }
         case .reportFinished: reportFinished()
         case .connect(let mayReuse): connect(mayReuse: mayReuse)
         case .sendRequest: sendRequest()
@@ -240,7 +243,6 @@ final class Exchange {
     }
 
     private func note(_ failure: ExchangeFailure) -> APIError {
-        let timeToLive = request.timeToLive ?? pool?.settings.admission.timeToLive ?? .zero
         let apiError = failure.apiError(limits: core.limits, model: model, timeToLive: timeToLive)
         error = apiError
         return apiError
@@ -267,9 +269,9 @@ final class Exchange {
         guard let upstream, let endpoint else { return }
         let framing: BodyFraming =
             if machine.isBodyComplete {
-                hasBody ? .length(held.bytes) : .none
+                request.hasBody ? .length(held.bytes) : .none
             } else {
-                announcedBytes.map { .length($0) } ?? .chunked
+                request.announcedBytes.map { .length($0) } ?? .chunked
             }
         let head = MessageHeaders.upstreamHead(
             of: request.head, endpoint: endpoint.name, requestID: request.requestID, isTrusted: request.isTrusted,
@@ -306,8 +308,7 @@ final class Exchange {
         let sinkWasTold = error != nil || !clientHasLeft
         sink = nil
         loop.remove(self)
-        core.observer.requestEnded(record(status: sinkWasTold ? nil : 499))
-        core.requestEnded()
+        core.requestEnded(record(status: sinkWasTold ? nil : 499))
     }
 
     private func record(status: Int?) -> RequestRecord {
@@ -315,7 +316,8 @@ final class Exchange {
         let hasBegun = firstByteAt != nil
         return RequestRecord(
             requestID: request.requestID, method: request.head.method.rawValue,
-            path: String(request.head.uri.prefix(256)), model: model,
+            path: request.head.uri.utf8.count <= 256 ? request.head.uri : String(request.head.uri.prefix(256)),
+            model: model,
             status: hasBegun ? answered ?? 0 : status ?? error?.status ?? answered ?? 0,
             pool: pool?.settings.name, endpoint: endpoint?.name, priority: request.priority,
             workClass: WorkClass(priority: request.priority), fairnessID: request.fairnessID, isStreamed: isEventStream,
@@ -331,11 +333,9 @@ final class Exchange {
 
 extension Exchange: SchedulerClient {
     func placed(on endpointID: EndpointID) {
-        guard machine.phase == .waiting, let poolIndex = core.directory.pools.firstIndex(where: { $0 === pool }) else {
-            return
-        }
+        guard machine.phase == .waiting else { return }
         self.endpointID = endpointID
-        endpoint = core.endpoints[poolIndex][endpointID.index]
+        endpoint = pool?.endpoints[endpointID.index]
         placedAt = GatewayClock.now()
         request.started?()
         run(machine.placed())
@@ -352,7 +352,8 @@ extension Exchange: UpstreamReceiver {
         let contentType = head.headers.first(name: HeaderName.contentType)
         let form = ResponseScanner.Body(
             contentType: contentType, contentEncoding: head.headers.first(name: "content-encoding"))
-        isEventStream = ResponseScanner.Body(contentType: contentType) == .eventStream
+        // A compressed stream does not count as one: nothing can be read in it, and no event be added to it.
+        isEventStream = form == .eventStream
         answerScanner = ResponseScanner(form)
         machine.answerArrived()
     }
@@ -371,6 +372,8 @@ extension Exchange: UpstreamReceiver {
             pool?.progressed(id, outputTokens: reportedEvents)
         }
         sink?.answerBody(piece)
+        // The client may not have taken the answer before this one yet.
+        if sink?.isWritable == false { upstream?.setReading(false) }
     }
 
     func upstreamPaused() { sink?.answerFlush() }

@@ -7,6 +7,8 @@ import NIOHTTP1
 protocol ExchangeSink: AnyObject {
     /// Whether more of the request may be read.
     func setReading(_ isOn: Bool)
+    /// Whether what is handed over goes out soon; if not, `Exchange.clientWritabilityChanged` tells when it does again.
+    var isWritable: Bool { get }
     func answerBegan(_ answer: AnswerHead)
     func answerBody(_ piece: ByteBuffer)
     /// What has been handed over should go out now.
@@ -36,11 +38,15 @@ struct ExchangeRequest {
     var head: HTTPRequestHead
     var path: InferencePath
     var requestID: String
+    /// Bytes of the body, if announced.
+    var announcedBytes: Int?
+    /// Whether there is a body, be it empty.
+    var hasBody = false
     /// Whether the caller's control headers count.
     var isTrusted: Bool
     var priority = 0
     var fairnessID: String?
-    /// How long it may wait for a place; nil takes the pool's limit.
+    /// How long it may wait for a place, if the caller says; never longer than the pool allows.
     var timeToLive: TimeSpan?
     /// When its answer is worth nothing any more.
     var deadline: Instant?

@@ -1,14 +1,14 @@
 import Basics
 import NIOCore
 import Pool
-import PoolScheduler
 import Synchronization
 
 /// What all event loops of one gateway share.
 final class GatewayCore: Sendable {
     let configuration: GatewayConfiguration
     let directory: PoolDirectory
-    let endpoints: [[UpstreamEndpoint]]
+    /// Endpoints of all pools together.
+    let endpointCount: Int
     let bodyBudget: ByteBudget
     let observer: any GatewayObserver
     /// Set once, when the gateway begins to stop.
@@ -20,8 +20,14 @@ final class GatewayCore: Sendable {
     init(configuration: GatewayConfiguration, observer: any GatewayObserver, now: Instant) {
         self.configuration = configuration
         self.observer = observer
-        directory = PoolDirectory(pools: configuration.pools.map { PoolShell(settings: $0, now: now) })
-        endpoints = configuration.pools.map { $0.endpoints.map(UpstreamEndpoint.init) }
+        var pools: [PoolShell] = []
+        var endpoints = 0
+        for settings in configuration.pools {
+            pools.append(PoolShell(settings: settings, firstEndpoint: endpoints, now: now))
+            endpoints += settings.endpoints.count
+        }
+        directory = PoolDirectory(pools: pools)
+        endpointCount = endpoints
         bodyBudget = ByteBudget(limit: configuration.limits.bufferedBodyBytes)
     }
 
@@ -32,9 +38,11 @@ final class GatewayCore: Sendable {
         return nextRequest.add(1, ordering: .relaxed).oldValue
     }
 
-    func requestEnded() {
+    /// Counts the end of a request, then tells the observer, then whoever waits for the last one to end.
+    func requestEnded(_ record: RequestRecord) {
+        running.withLock { $0.count -= 1 }
+        observer.requestEnded(record)
         let waiters = running.withLock { running -> [EventLoopPromise<Void>] in
-            running.count -= 1
             guard running.count == 0 else { return [] }
             defer { running.waiters = [] }
             return running.waiters
@@ -54,13 +62,20 @@ final class GatewayCore: Sendable {
         if isIdle { promise.succeed() }
     }
 
-    /// An endpoint refused a connection: no more requests go there until it answers a probe.
-    func endpointIsUnreachable(_ id: EndpointID, pool: PoolShell) {
-        let wasUp = pool.view { scheduler, _ in scheduler.endpoints[id.index].isUp }
-        guard wasUp else { return }
-        pool.endpointChanged(id, isUp: false)
+    /// No more requests go to the endpoint until it answers a probe.
+    func endpointIsDown(_ id: EndpointID, pool: PoolShell, reason: String) {
+        guard pool.endpointChanged(id, isUp: false) else { return }
+        tell(id, pool: pool, isUp: false, reason: reason)
+    }
+
+    /// The endpoint has answered.
+    func endpointIsUp(_ id: EndpointID, pool: PoolShell) {
+        guard pool.endpointChanged(id, isUp: true) else { return }
+        tell(id, pool: pool, isUp: true, reason: "it answers again")
+    }
+
+    private func tell(_ id: EndpointID, pool: PoolShell, isUp: Bool, reason: String) {
         observer.endpointChanged(
-            pool: pool.settings.name, endpoint: pool.settings.endpoints[id.index].name, isUp: false,
-            reason: "no connection could be opened")
+            pool: pool.settings.name, endpoint: pool.settings.endpoints[id.index].name, isUp: isUp, reason: reason)
     }
 }

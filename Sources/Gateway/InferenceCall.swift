@@ -82,6 +82,7 @@ extension Gateway {
     public func perform(
         _ call: InferenceCall, started: @escaping @Sendable () -> Void = {}
     ) async -> InferenceOutcome {
+        guard !isDraining else { return .rejected(.shuttingDown(retryAfter: .seconds(1))) }
         let eventLoop = group.next()
         guard let loop = loops[ObjectIdentifier(eventLoop)] else { return .rejected(.internalError) }
         let ticket = CallTicket()
@@ -130,9 +131,6 @@ private final class InProcessSink: ExchangeSink {
         completion: @escaping (InferenceOutcome) -> Void
     ) {
         guard !ticket.isCancelled else { return completion(.cancelled) }
-        guard !loop.core.isDraining.load(ordering: .relaxed) else {
-            return completion(.rejected(.shuttingDown(retryAfter: .seconds(1))))
-        }
         let path = InferencePath(target: call.path)
         guard path != .none else { return completion(.rejected(.notFound(path: call.path))) }
         var headers = HTTPHeaders(call.headers.map { ($0.name, $0.value) })
@@ -140,6 +138,8 @@ private final class InProcessSink: ExchangeSink {
         let head = HTTPRequestHead(version: .http1_1, method: .POST, uri: call.path, headers: headers)
         var request = ExchangeRequest(
             head: head, path: path, requestID: call.requestID ?? loop.makeRequestID(), isTrusted: false)
+        request.announcedBytes = call.body.readableBytes
+        request.hasBody = true
         request.priority = call.priority
         request.deadline = call.deadline
         request.isMessage = call.isMessage
@@ -159,6 +159,7 @@ private final class InProcessSink: ExchangeSink {
         completion(outcome)
     }
 
+    var isWritable: Bool { true }
     func setReading(_ isOn: Bool) {}
     func answerFlush() {}
 

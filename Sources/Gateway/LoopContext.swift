@@ -21,7 +21,8 @@ final class LoopContext {
         self.core = core
         requestIDs = RequestIDMaker(seed: .random(in: .min ... .max))
         upstreams = UpstreamPool(
-            eventLoop: eventLoop, connectTimeout: core.limits.connectTimeout, idleTimeout: core.limits.upstreamIdle)
+            eventLoop: eventLoop, endpointCount: core.endpointCount, connectTimeout: core.limits.connectTimeout,
+            idleTimeout: core.limits.upstreamIdle)
     }
 
     func start() {

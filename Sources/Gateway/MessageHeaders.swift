@@ -3,12 +3,14 @@ import NIOHTTP1
 
 /// Which headers pass the gateway.
 enum MessageHeaders {
-    /// Meant for one connection only (RFC 9110 7.6.1), or replaced by the gateway's own.
-    private static func isHopByHop(_ name: String) -> Bool {
+    /// Meant for one connection only (RFC 9110 7.6.1), or written by the gateway itself: length and correlation id.
+    private static func isReplaced(_ name: String) -> Bool {
         switch name.utf8.count {
         case 2: same(name, "te")
         case 7: same(name, "upgrade") || same(name, "trailer")
         case 10: same(name, "connection") || same(name, "keep-alive")
+        case 12: same(name, HeaderName.requestID)
+        case 14: same(name, HeaderName.contentLength)
         case 16: same(name, "proxy-connection")
         case 17: same(name, "transfer-encoding")
         case 18: same(name, "proxy-authenticate")
@@ -28,9 +30,8 @@ enum MessageHeaders {
         headers.add(name: "host", value: endpoint)
         let named = connectionOptions(head.headers)
         for (name, value) in head.headers {
-            if isHopByHop(name) || same(name, "host") || same(name, "expect") || same(name, HeaderName.contentLength)
-                || same(name, HeaderName.requestID) || (!isTrusted && HeaderName.isControl(name))
-                || isNamed(name, in: named)
+            if isReplaced(name) || same(name, "host") || same(name, "expect") || isNamed(name, in: named)
+                || (!isTrusted && HeaderName.isControl(name))
             {
                 continue
             }
@@ -47,9 +48,7 @@ enum MessageHeaders {
         headers.reserveCapacity(head.headers.count + 3)
         let named = connectionOptions(head.headers)
         for (name, value) in head.headers {
-            if isHopByHop(name) || same(name, HeaderName.contentLength) || same(name, HeaderName.requestID)
-                || isNamed(name, in: named) || (isEventStream && same(name, "x-accel-buffering"))
-            {
+            if isReplaced(name) || isNamed(name, in: named) || (isEventStream && same(name, "x-accel-buffering")) {
                 continue
             }
             headers.add(name: name, value: value)
@@ -60,16 +59,9 @@ enum MessageHeaders {
         return headers
     }
 
-    /// The caller's correlation id if it is fit for headers and logs: 1 to 128 visible ASCII characters.
-    static func acceptableRequestID(_ headers: HTTPHeaders) -> String? {
-        guard let id = headers.first(name: HeaderName.requestID), (1...128).contains(id.utf8.count),
-            id.utf8.allSatisfy({ (0x21...0x7E).contains($0) })
-        else { return nil }
-        return id
-    }
-
     private static func connectionOptions(_ headers: HTTPHeaders) -> [Substring] {
-        guard headers.contains(name: "connection") else { return [] }
+        let values = headers["connection"]
+        if values.allSatisfy({ same($0, "close") || same($0, "keep-alive") }) { return [] }
         return headers[canonicalForm: "connection"].filter { !same($0, "close") && !same($0, "keep-alive") }
     }
 
@@ -80,7 +72,13 @@ enum MessageHeaders {
     /// Compares header names without regard to ASCII case.
     static func same(_ left: some StringProtocol, _ right: some StringProtocol) -> Bool {
         guard left.utf8.count == right.utf8.count else { return false }
-        return zip(left.utf8, right.utf8).allSatisfy { $0 == $1 || lowercase($0) == lowercase($1) }
+        let result = left.utf8.withContiguousStorageIfAvailable { left in
+            right.utf8.withContiguousStorageIfAvailable { right in
+                left.indices.allSatisfy { left[$0] == right[$0] || lowercase(left[$0]) == lowercase(right[$0]) }
+            }
+        }
+        // Only strings bridged from other languages are not contiguous.
+        return (result ?? nil) ?? (left.lowercased() == right.lowercased())
     }
 
     private static func lowercase(_ byte: UInt8) -> UInt8 {

@@ -26,7 +26,8 @@ public struct NetworkBlock: Hashable, Sendable {
     /// Whether `address` lies in the block. An IPv4 address mapped into IPv6 counts as the IPv4 address.
     public func contains(_ address: SocketAddress) -> Bool {
         guard var bytes = Self.bytes(of: address) else { return false }
-        let isMapped = bytes.count == 16 && bytes[..<10].allSatisfy { $0 == 0 } && bytes[10] == 0xFF && bytes[11] == 0xFF
+        let isMapped =
+            bytes.count == 16 && bytes[..<10].allSatisfy { $0 == 0 } && bytes[10] == 0xFF && bytes[11] == 0xFF
         if isMapped { bytes.removeFirst(12) }
         guard bytes.count == network.count else { return false }
         let whole = prefixLength / 8

@@ -39,10 +39,14 @@ final class PoolShell: Sendable {
     }
 
     let settings: GatewayPool
+    /// The endpoints as the sockets see them, in table order.
+    let endpoints: [UpstreamEndpoint]
     private let state: Mutex<State>
 
-    init(settings: GatewayPool, now: Instant) {
+    /// - Parameter firstEndpoint: the number of the pool's first endpoint among those of all pools.
+    init(settings: GatewayPool, firstEndpoint: Int, now: Instant) {
         self.settings = settings
+        endpoints = settings.endpoints.enumerated().map { UpstreamEndpoint($1, number: firstEndpoint + $0) }
         let configuration = PoolConfiguration(
             name: settings.name,
             endpoints: settings.endpoints.map { Endpoint(name: $0.name, capacity: $0.capacity) },
@@ -90,15 +94,22 @@ final class PoolShell: Sendable {
 
     // MARK: Endpoints and time
 
-    func endpointChanged(_ id: EndpointID, isUp: Bool) {
-        feed { state, now in state.scheduler.endpointChanged(id, isUp: isUp, now: now) }
+    /// Says whether that is news.
+    func endpointChanged(_ id: EndpointID, isUp: Bool) -> Bool {
+        var isNews = false
+        feed { state, now in
+            isNews = state.scheduler.endpoints[id.index].isUp != isUp
+            return isNews ? state.scheduler.endpointChanged(id, isUp: isUp, now: now) : []
+        }
+        return isNews
     }
 
     func scraped(_ id: EndpointID, _ metrics: ScrapedMetrics, engine: String) {
         let inEngine = metrics.running.map { $0 + (metrics.waiting ?? 0) }
         feed { state, now in
             state.reports[id.index] = Report(metrics: metrics, engine: engine, received: now)
-            return state.scheduler.scraped(id, runningAndWaiting: inEngine, kvTokens: metrics.kvCapacityTokens, now: now)
+            return state.scheduler.scraped(
+                id, runningAndWaiting: inEngine, kvTokens: metrics.kvCapacityTokens, now: now)
         }
     }
 

@@ -1,3 +1,4 @@
+import Basics
 import InferenceAPI
 import NIOCore
 import NIOHTTP1
@@ -18,6 +19,7 @@ final class RequestReader {
     let expectsContinue: Bool
     /// Whether the whole request has been read.
     private(set) var isRead = false
+    private let facts: RequestHeadFacts
     private let handling: Handling
     private let refusesAtOnce: Bool
     private let requestID: String
@@ -26,23 +28,25 @@ final class RequestReader {
     init(_ head: HTTPRequestHead, loop: LoopContext, isTrusted: Bool, connection: ClientConnection) {
         self.head = head
         self.connection = connection
-        requestID = MessageHeaders.acceptableRequestID(head.headers) ?? loop.makeRequestID()
+        facts = RequestHeadFacts(head.headers)
+        requestID = facts.requestID ?? loop.makeRequestID()
         let path = InferencePath(target: head.uri)
-        let limits = loop.core.limits
-        let expectation = head.headers.first(name: "expect")
-        let waits = expectation != nil && head.version != .http1_0
+        let waits = facts.expectsContinue && head.version != .http1_0
         if let local = LocalAnswer(head, path: path, core: loop.core) {
             handling = .local(local)
             refusesAtOnce = false
             expectsContinue = waits
             return
         }
-        let refusal = Self.refusal(of: head, path: path, limits: limits)
+        let refusal = Self.refusal(of: head, facts, path: path, limits: loop.core.limits)
         var request = ExchangeRequest(head: head, path: path, requestID: requestID, isTrusted: isTrusted)
         request.refusal = refusal
-        if isTrusted {
+        request.announcedBytes = facts.announcedBytes
+        request.hasBody = facts.hasBody
+        if isTrusted, facts.hasControlHeaders {
             let objective = HeaderName.objective.value { head.headers.first(name: $0) }
             request.priority = objective.flatMap { loop.core.configuration.objectives[$0] } ?? 0
+            request.timeToLive = head.headers.first(name: HeaderName.queueTTL).flatMap { TimeSpan(headerValue: $0) }
             request.fairnessID = HeaderName.fairnessID.value { head.headers.first(name: $0) }
         }
         // A client that waits would wait in vain, and nobody wants to read a body that is announced as too long.
@@ -51,24 +55,27 @@ final class RequestReader {
         handling = .exchange(Exchange(request, loop: loop, sink: connection))
     }
 
+    /// Whether the connection cannot serve another request after this one.
+    var isLast: Bool {
+        // After a request to upgrade the parser takes what follows for another protocol.
+        !head.isKeepAlive || facts.asksForUpgrade || head.method == .CONNECT
+    }
+
     /// What is wrong with a request whatever its body is.
-    private static func refusal(of head: HTTPRequestHead, path: InferencePath, limits: GatewayLimits) -> APIError? {
+    private static func refusal(
+        of head: HTTPRequestHead, _ facts: RequestHeadFacts, path: InferencePath, limits: GatewayLimits
+    ) -> APIError? {
         if head.uri.utf8.count > targetLimitBytes { return .targetTooLong(limitBytes: targetLimitBytes) }
         if path == .none { return .notFound(path: head.uri) }
         if path.needsModel, head.method != .POST {
             return .methodNotAllowed(head.method.rawValue, allowed: "POST")
         }
-        let codings = head.headers["transfer-encoding"]
-        if codings.count > 1 || codings.contains(where: { !MessageHeaders.same($0, "chunked") }) {
-            return .malformedRequest("uses a transfer coding other than chunked")
+        if head.version == .http1_1, facts.hosts != 1 {
+            return .malformedRequest("must have exactly one Host header")
         }
-        let expectations = head.headers["expect"]
-        if expectations.contains(where: { !MessageHeaders.same($0, "100-continue") }) {
-            return .malformedRequest("expects something other than 100-continue")
-        }
-        if let length = head.headers.first(name: HeaderName.contentLength).flatMap({ Int($0) }),
-            length > limits.requestBodyBytes
-        {
+        if facts.codingIsUnknown { return .malformedRequest("uses a transfer coding other than chunked") }
+        if facts.expectationIsUnknown { return .malformedRequest("expects something other than 100-continue") }
+        if let bytes = facts.announcedBytes, bytes > limits.requestBodyBytes {
             return .bodyTooLarge(limitBytes: limits.requestBodyBytes)
         }
         return nil

@@ -11,19 +11,19 @@ final class UpstreamPool {
     private let eventLoop: any EventLoop
     private let connectTimeout: TimeSpan
     private let idleTimeout: TimeSpan
-    private var idle: [UpstreamEndpoint: [UpstreamConnection]] = [:]
+    /// Kept connections by the endpoint's number, in the order in which they were put back.
+    private var idle: [[UpstreamConnection]]
 
-    init(eventLoop: any EventLoop, connectTimeout: TimeSpan, idleTimeout: TimeSpan) {
+    init(eventLoop: any EventLoop, endpointCount: Int, connectTimeout: TimeSpan, idleTimeout: TimeSpan) {
+        idle = Array(repeating: [], count: endpointCount)
         self.eventLoop = eventLoop
         self.connectTimeout = connectTimeout
         self.idleTimeout = idleTimeout
     }
 
-    var idleCount: Int { idle.values.reduce(0) { $0 + $1.count } }
-
     /// Takes the kept connection that was used last, which is the least likely to be stale.
     func takeIdle(to endpoint: UpstreamEndpoint) -> UpstreamConnection? {
-        while let connection = idle[endpoint]?.popLast() {
+        while let connection = idle[endpoint.number].popLast() {
             if connection.isOpen { return connection }
         }
         return nil
@@ -63,35 +63,33 @@ final class UpstreamPool {
 
     /// Keeps a connection whose answer has ended.
     func putBack(_ connection: UpstreamConnection) {
-        guard connection.isOpen, idle[connection.endpoint, default: []].count < Self.maxIdlePerEndpoint else {
+        let number = connection.endpoint.number
+        guard connection.isOpen, idle[number].count < Self.maxIdlePerEndpoint else {
             connection.close()
             return
         }
         connection.idleSince = GatewayClock.now()
-        idle[connection.endpoint, default: []].append(connection)
+        idle[number].append(connection)
     }
 
     /// A connection has closed.
     func forget(_ connection: UpstreamConnection) {
-        guard let index = idle[connection.endpoint]?.firstIndex(where: { $0 === connection }) else { return }
-        idle[connection.endpoint]?.remove(at: index)
+        idle[connection.endpoint.number].removeAll { $0 === connection }
     }
 
     /// Closes connections that have not been used for long.
     func sweep(now: Instant) {
-        for endpoint in Array(idle.keys) {
-            let connections = idle[endpoint] ?? []
-            // Appended as they are put back, so the longest idle come first.
-            let stale = connections.prefix { now - $0.idleSince > idleTimeout }
+        for number in idle.indices {
+            let stale = idle[number].prefix { now - $0.idleSince > idleTimeout }
             guard !stale.isEmpty else { continue }
-            idle[endpoint]?.removeFirst(stale.count)
+            idle[number].removeFirst(stale.count)
             for connection in stale { connection.close() }
         }
     }
 
     func closeAll() {
-        let connections = idle.values.flatMap(\.self)
-        idle = [:]
+        let connections = idle.flatMap(\.self)
+        for number in idle.indices { idle[number] = [] }
         for connection in connections { connection.close() }
     }
 }

@@ -26,7 +26,7 @@ struct BudgetGateDispatcher: Dispatcher {
         }
         var budget = max(0, Int(system * (1 - fullness - Self.baseline)))
         while budget > 0, fleet.batchInFlight < Self.workers * fleet.engines.count, let id = fleet.takeBatch(now: now) {
-            fleet.send(id, to: fleet.leastLoaded(), now: now)
+            fleet.send(id, to: fleet.leastLoaded(byRealtime: false), now: now)
             budget -= 1
         }
         nextWake = now + Self.poll

@@ -1,34 +1,22 @@
 public import Basics
 
 extension Trace {
-    /// The length of the generated hour, that of the trace it imitates.
-    static let generatedDuration = TimeSpan.seconds(3501.7)
-
-    /// A trace with the statistics of the Azure conversation trace of 2023: nearly Poisson at one second, drifting over
-    /// minutes.
+    /// A trace with the statistics of the Azure conversation trace of 2023: nearly Poisson at one second, drifting
+    /// over minutes.
     ///
-    /// Figures: `workloads.md` B.2 (5.53 requests/s; dispersion 1.4 at 1 s and 16 at 60 s; peak over mean 1.5 at 60 s) and
-    /// the trace's own length quantiles (Azure/AzurePublicDataset, CC-BY-4.0: Patel et al., "Splitwise", ISCA 2024).
+    /// Figures: `workloads.md` B.2 (5.53 requests/s; dispersion 1.4 at 1 s and 16 at 60 s; peak over mean 1.5 at 60 s)
+    /// and the trace's own length quantiles (Azure/AzurePublicDataset, CC-BY-4.0: Patel et al., "Splitwise", ISCA 2024).
     public static func generatedConversation(
         seed: UInt64, duration: TimeSpan = TimeSpan.seconds(3501.7), requestsPerSecond: Double = 5.53
     ) -> Trace {
         var generator = SeededGenerator(seed: seed)
         let seconds = max(1, Int(duration.seconds.rounded()))
         let rates = driftingRates(count: seconds, mean: requestsPerSecond, using: &generator)
-        let highest = rates.max() ?? requestsPerSecond
-        var requests: [TraceRequest] = []
-        var now = 0.0
-        while true {
-            // Thinning (Lewis and Shedler, 1979): a Poisson stream at the highest rate, kept in proportion to the rate.
-            now -= naturalLogarithm(1 - generator.unit()) / highest
-            guard now < duration.seconds else { break }
-            guard generator.unit() * highest < rates[min(Int(now), rates.count - 1)] else { continue }
-            requests.append(
-                TraceRequest(
-                    arrival: Instant(seconds: now), promptTokens: promptLengths.draw(using: &generator),
-                    outputTokens: outputLengths.draw(using: &generator)))
-        }
-        return Trace(name: "azure-conversation (generated)", requests: requests)
+        return Trace(
+            name: "azure-conversation (generated)",
+            requests: poissonArrivals(rates: rates, duration: duration, using: &generator) { generator in
+                (promptLengths.draw(using: &generator), outputLengths.draw(using: &generator))
+            })
     }
 
     /// One rate per second: two mean-reverting walks, one over minutes and one over seconds, on a logarithmic scale.
@@ -47,8 +35,7 @@ extension Trace {
             }
             rates.append(exponential(levels.reduce(0, +)))
         }
-        let sum = rates.reduce(0, +)
-        return rates.map { $0 * mean * Double(count) / sum }
+        return normalized(rates, mean: mean)
     }
 
     private static let promptLengths = QuantileCurve([

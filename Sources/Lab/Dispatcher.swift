@@ -23,7 +23,7 @@ extension Dispatcher {
     mutating func begin(now: Instant, fleet: inout Fleet) {}
 
     mutating func realtimeArrived(_ id: Int, now: Instant, fleet: inout Fleet) {
-        fleet.send(id, to: fleet.leastLoaded(), now: now)
+        fleet.send(id, to: fleet.leastLoaded(byRealtime: true), now: now)
     }
 
     mutating func messageArrived(_ id: Int, now: Instant, fleet: inout Fleet) { fleet.enqueue(id) }

@@ -1,3 +1,5 @@
+import ReportPage
+
 /// What the figures of a report say, in sentences: only comparisons that the report itself contains.
 struct Findings {
     let report: LabReport
@@ -32,7 +34,8 @@ struct Findings {
                 sentences.append(
                     "\(result.policy.name): all \(DecimalText.grouped(result.batch.served)) messages served after "
                         + "\(DecimalText.fixed(drain.makespanSeconds, 0)) s, "
-                        + "\(DecimalText.fixed(drain.makespanSeconds / drain.workBoundSeconds, 2)) times the work bound.")
+                        + "\(DecimalText.fixed(drain.makespanSeconds / drain.workBoundSeconds, 2)) times the work "
+                        + "bound.")
             }
             if let surge = result.surge, result.batch.submitted > 0 {
                 sentences.append(

@@ -104,7 +104,7 @@ struct Fleet {
         count(id, by: 1)
         if requests[id].workClass == .sheddable { batchSends += 1 }
         if skipsAPI {
-            deliver(id, to: replica, now: now)
+            _ = deliver(id, to: replica, now: now)
         } else {
             transit.append(
                 Delivery(
@@ -130,12 +130,18 @@ struct Fleet {
         if requests[id].workClass == .realtime { realtimeRejected += 1 } else { batchDropped += 1 }
     }
 
-    /// The replica with the fewest requests in flight, the first of several.
-    func leastLoaded() -> Int {
+    /// The replica with the fewest real-time requests in flight, or the fewest in all; ties go by the other number.
+    func leastLoaded(byRealtime: Bool) -> Int {
         engines.indices.min { left, right in
-            realtimeOnReplica[left] + batchOnReplica[left] < realtimeOnReplica[right] + batchOnReplica[right]
+            let all = (left: requestsOn(left), right: requestsOn(right))
+            let realtime = (left: realtimeOnReplica[left], right: realtimeOnReplica[right])
+            return byRealtime
+                ? (realtime.left, all.left) < (realtime.right, all.right)
+                : (all.left, realtime.left) < (all.right, realtime.right)
         } ?? 0
     }
+
+    private func requestsOn(_ replica: Int) -> Int { realtimeOnReplica[replica] + batchOnReplica[replica] }
 
     // MARK: What the world does
 
@@ -158,13 +164,13 @@ struct Fleet {
     /// Ends an endless supply.
     mutating func closeSupply() { supply.close() }
 
-    /// Hands over what has reached its replica by `now`.
-    mutating func deliverDue(now: Instant) {
+    /// Hands over what has reached its replica by `now`, and reports what a replica refused.
+    mutating func deliverDue(now: Instant, report: (FleetEvent, inout Fleet) -> Void) {
         while let first = transit.first, first.due <= now {
             transit.removeFirst()
             let request = requests[first.request]
             guard request.state == .inFlight, request.attempts == first.attempt else { continue }
-            deliver(first.request, to: first.replica, now: now)
+            if !deliver(first.request, to: first.replica, now: now) { report(.refused(first.request), &self) }
         }
     }
 
@@ -198,7 +204,8 @@ struct Fleet {
 
     // MARK: Books
 
-    private mutating func deliver(_ id: Int, to replica: Int, now: Instant) {
+    /// False if the replica refuses the request for good because it could never hold it.
+    private mutating func deliver(_ id: Int, to replica: Int, now: Instant) -> Bool {
         let request = requests[id]
         let isBatch = request.workClass == .sheddable
         let hashes = id < trace.count ? trace[id].promptBlockHashes : []
@@ -207,9 +214,11 @@ struct Fleet {
                 id: UInt64(id), promptTokens: Int(request.promptTokens), outputTokens: Int(request.outputTokens),
                 priority: isBatch ? 1 : 0, isBatch: isBatch, promptBlockHashes: hashes), now: now)
         if !fits {
+            note(now)
             count(id, by: -1)
             reject(id)
         }
+        return fits
     }
 
     private mutating func bookEvents(now: Instant) -> [FleetEvent] {
@@ -270,4 +279,6 @@ enum FleetEvent {
     /// So many tokens are out.
     case progressed(Int, Int)
     case finished(Int)
+    /// The replica refused it with an error.
+    case refused(Int)
 }

@@ -1,5 +1,6 @@
 import EngineModel
 import Harvest
+import ReportPage
 
 extension LabReport {
     /// The report as one page that needs nothing else: style and plots are inside, for light and dark screens.
@@ -57,7 +58,8 @@ extension LabReport {
         }
         return """
             <div class="scroll"><table>
-            <tr><th></th><th>real-time</th><th colspan="2">TTFT ms</th><th colspan="2">TPOT ms</th><th colspan="4">batch</th></tr>
+            <tr><th></th><th>real-time</th><th colspan="2">TTFT ms</th><th colspan="2">TPOT ms</th>\
+            <th colspan="4">batch</th></tr>
             <tr><th>policy</th><th>good</th><th>p50</th><th>p99</th><th>p50</th><th>p99</th><th>requests/s</th>\
             <th>served</th><th>dropped</th><th>wasted tokens</th></tr>
             \(rows)</table></div>
@@ -68,12 +70,13 @@ extension LabReport {
     private var footnotes: String {
         var notes = [
             "\(limitsLine). A rejected request counts as a miss.",
-            "Virtual time: the scheduler that ships, around an engine model with the step time measured on the hardware. "
+            "Virtual time: the scheduler that ships, around an engine model whose step time was measured on hardware. "
                 + "TTFT includes queueing and 20 ms of HTTP and validation. Compare policies; absolute p99 values are "
                 + "good to 10 to 20 %.",
         ]
         if scenario.kind == .pushStory {
-            notes.append("Served counts all messages of the run; requests/s those that finished while the trace lasted.")
+            notes.append(
+                "Served counts all messages of the run; requests/s those that finished while the trace lasted.")
         }
         if traceName.contains("generated") || jobName.contains("generated") {
             notes.append(
@@ -104,9 +107,6 @@ extension LabReport {
             rows += "<td>\(DecimalText.fixed(modelled.timeToFirstTokenMilliseconds, 0))</td>"
             rows += error(errors.timeToFirstTokenMilliseconds, bounds.timeToFirstTokenMilliseconds) + "</tr>\n"
         }
-        let deviations = calibration.compactMap { row in
-            row.knownDeviation.map { "<p>\(HTMLText.escaped("\(row.label) at \(DecimalText.fixed(row.offeredPerSecond, 1))/s: \($0)"))</p>\n" }
-        }
         return """
             <section><div class="scroll"><table class="dense">
             <tr><th></th><th>offered</th><th colspan="3">requests/s</th><th colspan="3">ms per token</th>\
@@ -114,8 +114,8 @@ extension LabReport {
             <tr><th>server</th><th>requests/s</th><th>measured</th><th>model</th><th>error</th><th>measured</th>\
             <th>model</th><th>error</th><th>measured</th><th>model</th><th>error</th></tr>
             \(rows)</table></div></section>
-            <footer>\(deviations.joined())<p>Measured: Llama-3.1-8B (bf16) on vLLM 0.11.0 and one H100-80GB, 204 tokens in and \
-            64 out (kubernetes-sigs/inference-perf, KubeCon NA 2025).</p></footer>
+            <footer><p>Measured: Llama-3.1-8B (bf16) on vLLM 0.11.0 and one H100-80GB, \
+            204 tokens in and 64 out (kubernetes-sigs/inference-perf, KubeCon NA 2025).</p></footer>
 
             """
     }

@@ -1,4 +1,5 @@
 import EngineModel
+import ReportPage
 
 /// A JSON value on its way out, with its keys in a fixed order so that equal reports have equal bytes.
 private indirect enum JSONValue {
@@ -151,15 +152,13 @@ extension LabReport {
                 ("ttft_ms", .decimal(seen.timeToFirstTokenMilliseconds, places: places)),
             ])
         }
-        var members: [(String, JSONValue)] = [
+        return .object([
             ("config", .text(row.label)),
             ("offered_per_s", .decimal(row.offeredPerSecond, places: 1)),
             ("measured", observation(row.measured, places: 2)),
             ("modelled", observation(row.modelled, places: 2)),
             ("error", observation(row.errors, places: 4)),
             ("within_bounds", .flag(row.isWithinBounds)),
-        ]
-        if let deviation = row.knownDeviation { members.append(("known_deviation", .text(deviation))) }
-        return .object(members)
+        ])
     }
 }

@@ -4,6 +4,8 @@ import Harvest
 
 /// Runs scenarios: the decision code that ships, in virtual time, around simulated model servers.
 public enum Lab {
+    private static let longestTrace = TimeSpan.seconds(31 * 86_400)
+
     /// Runs a scenario to its end.
     ///
     /// The same scenario, options and files give the same report but for its wall time.
@@ -27,6 +29,14 @@ public enum Lab {
             if let file = files.offline {
                 try OfflineJob(bytes: file.bytes, file: file.name)
             } else { OfflineJob.generatedSummarization(seed: options.seed &+ 1) }
+        let longest = job.lengths.map { $0.promptTokens + $0.outputTokens }.max() ?? 0
+        guard longest <= configuration.kvTokens else {
+            throw .badOption(
+                name: "offline",
+                reason:
+                    "has a line of \(longest) tokens; the KV cache of \(options.engine) holds \(configuration.kvTokens)"
+            )
+        }
         var results: [PolicyResult] = []
         for policy in policies {
             progress(policy.name)
@@ -48,7 +58,11 @@ public enum Lab {
         var trace =
             if let file = files.trace {
                 try Trace(bytes: file.bytes, format: options.format, file: file.name, seed: options.seed)
-            } else { Trace.generatedConversation(seed: options.seed) }
+            } else if scenario.kind == .clumps {
+                Trace.generatedCodeCompletion(seed: options.seed)
+            } else {
+                Trace.generatedConversation(seed: options.seed)
+            }
         trace = trace.scaled(by: options.scale)
         if scenario.kind == .stepSurge {
             // Three surge lengths of trace are played in one.
@@ -57,6 +71,10 @@ public enum Lab {
             trace = trace.cut(to: Surge.total)
         }
         if let duration = options.duration { trace = trace.cut(to: duration) }
+        guard trace.duration <= longestTrace else {
+            throw .badOption(
+                name: "trace", reason: "spans more than 31 days; cut it with a duration or raise the scale")
+        }
         return trace
     }
 

@@ -32,7 +32,4 @@ public struct LabReport: Sendable {
 
     /// Whether the scenario holds what it asserts; only `calibrate` asserts something: that all rows are within bounds.
     public var isWithinBounds: Bool { calibration.allSatisfy(\.isWithinBounds) }
-
-    /// The same, but for rows whose deviation is known and explained.
-    public var isAsExpected: Bool { calibration.allSatisfy { $0.isWithinBounds || $0.knownDeviation != nil } }
 }

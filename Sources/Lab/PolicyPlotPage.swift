@@ -1,4 +1,5 @@
 import Harvest
+import ReportPage
 
 /// The plots of a report: bars per policy, then what happened over time, then distributions.
 struct PolicyPlotPage {
@@ -155,7 +156,8 @@ struct PolicyPlotPage {
         _ series: [LinePlot.Series], including limit: Double, alongX: Bool = false
     ) -> PlotAxis {
         let values = series.flatMap { $0.points.compactMap { $0 }.map { alongX ? $0.x : $0.y } }.filter { $0 > 0 }
-        return .logarithmic(from: min(values.min() ?? limit, limit), to: max(values.max() ?? limit, limit))
+        return .logarithmic(
+            from: min(values.min() ?? limit, limit), to: max(values.max() ?? limit, limit), maxTicks: alongX ? 8 : 12)
     }
 
     private func plain(_ value: Double) -> String {

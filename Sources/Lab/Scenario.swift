@@ -6,6 +6,7 @@ public struct Scenario: Hashable, Sendable {
         case pushStory
         case colocate
         case stepSurge
+        case clumps
         case calibrate
     }
 
@@ -36,6 +37,14 @@ public struct Scenario: Hashable, Sendable {
             kind: .stepSurge,
             defaultPolicies: [
                 .onlineOnly, .liveCap(requests: 80), .weir(enginePriority: false), .oracle(stepMilliseconds: 30),
+            ]),
+        Scenario(
+            name: "clumps",
+            summary: "Code completion arrives in clumps beside an endless offline job: does batch get out of the way?",
+            kind: .clumps,
+            defaultPolicies: [
+                .onlineOnly, .ungated(workers: 64), .liveCap(requests: 40), .liveCap(requests: 80),
+                .weir(enginePriority: false), .oracle(stepMilliseconds: 25),
             ]),
         Scenario(
             name: "calibrate",

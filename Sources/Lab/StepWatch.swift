@@ -23,7 +23,9 @@ struct StepWatch: Sendable {
     }
 
     /// Looks at a step; only its decode part counts, since single prompts pass.
-    mutating func observe(_ step: StepContents, replica: Int, from begin: Instant, to end: Instant, carriesBatch: Bool) {
+    mutating func observe(
+        _ step: StepContents, replica: Int, from begin: Instant, to end: Instant, carriesBatch: Bool
+    ) {
         guard begin >= from, begin < to else { return }
         let decodePart = stepTime.stepMilliseconds(
             decodes: step.decodes, contextTokens: step.contextTokens, prefillTokens: 0)

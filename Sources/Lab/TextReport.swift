@@ -1,5 +1,6 @@
 import EngineModel
 import Harvest
+import ReportPage
 
 extension LabReport {
     /// The report as a table for a terminal, at most 120 columns wide.
@@ -80,18 +81,12 @@ extension LabReport {
                 DecimalText.fixed(measured.timeToFirstTokenMilliseconds, 0),
                 DecimalText.fixed(modelled.timeToFirstTokenMilliseconds, 0),
                 percent(errors.timeToFirstTokenMilliseconds),
-                row.isWithinBounds ? "ok" : row.knownDeviation == nil ? "OFF" : "known",
+                row.isWithinBounds ? "ok" : "OFF",
             ])
         }
-        let notes = calibration.compactMap { row in
-            row.knownDeviation.map { "\(row.label) at \(DecimalText.fixed(row.offeredPerSecond, 1))/s: \($0)\n" }
-        }
-        let verdict =
-            isWithinBounds
-            ? "all rows are within bounds"
-            : isAsExpected ? "all rows but those explained are within bounds" : "some rows are out of bounds"
+        let verdict = isWithinBounds ? "all rows are within bounds" : "some rows are out of bounds"
         let bounds = CalibrationRow.bounds
-        return "\(scenario.name): \(scenario.summary)\n\n\(table.text)\n\(notes.joined())\(verdict): requests/s "
+        return "\(scenario.name): \(scenario.summary)\n\n\(table.text)\n\(verdict): requests/s "
             + "\(percent(bounds.requestsPerSecond)) %, ms/token \(percent(bounds.millisecondsPerToken)) %, mean TTFT "
             + "\(percent(bounds.timeToFirstTokenMilliseconds)) %\n"
     }

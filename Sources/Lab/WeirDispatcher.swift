@@ -1,4 +1,3 @@
-import Admission
 import Basics
 import EngineModel
 import Harvest
@@ -56,6 +55,8 @@ struct WeirDispatcher: Dispatcher {
             let tokens = Int(fleet.requests[id].outputTokens)
             act(scheduler.finished(UInt64(id), outputTokens: tokens, now: now), now: now, fleet: &fleet)
             offer(now: now, fleet: &fleet)
+        case .refused(let id):
+            act(scheduler.cancelled(UInt64(id), now: now), now: now, fleet: &fleet)
         }
     }
 

@@ -52,7 +52,7 @@ func simulate(_ setup: WorldSetup, with initial: some Dispatcher) -> FinishedWor
             fleet.closeSupply()
         }
         now = next
-        fleet.deliverDue(now: now)
+        fleet.deliverDue(now: now) { event, fleet in dispatcher.happened(event, now: now, fleet: &fleet) }
         fleet.finishDueSteps(now: now) { event, fleet in dispatcher.happened(event, now: now, fleet: &fleet) }
         if let arrival, arrival <= now {
             dispatcher.realtimeArrived(nextArrival, now: now, fleet: &fleet)

@@ -16,7 +16,7 @@ public struct PoolRequest: Hashable, Sendable {
     public var runsToLimit: Bool
     /// Body bytes held while it waits.
     public var bytes: Int
-    /// How long it may wait; nil takes the pool's limit.
+    /// How long it may wait, if that is less than the pool's limit.
     public var timeToLive: TimeSpan?
     /// When its answer is worth nothing any more; sheddable requests are ordered by it.
     public var deadline: Instant?

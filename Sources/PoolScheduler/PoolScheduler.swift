@@ -198,7 +198,8 @@ public struct PoolScheduler: Sendable {
 
 extension PoolScheduler {
     private func waiting(_ request: PoolRequest, now: Instant) -> WaitingRequest {
-        let timeToLive = request.timeToLive ?? configuration.admission.timeToLive
+        let limit = configuration.admission.timeToLive
+        let timeToLive = min(request.timeToLive ?? limit, limit)
         let deadline = request.deadline ?? .distantFuture
         let expires = request.isMessage ? deadline : min(deadline, now + timeToLive)
         return WaitingRequest(

@@ -1,12 +1,13 @@
 import ArgumentParser
 import EngineModel
+import Telemetry
 import WeirConfiguration
 
 /// `weir config`: checks and explains configuration files.
 struct ConfigCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "config", abstract: "Check a configuration file, or show what it amounts to.",
-        subcommands: [Check.self, Show.self, Reference.self])
+        subcommands: [Check.self, Show.self, Reference.self, Metrics.self])
 
     /// `weir config check`: says whether a file is sound.
     struct Check: ParsableCommand {
@@ -37,6 +38,15 @@ struct ConfigCommand: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Print the reference of all settings as Markdown.")
 
         func run() throws { print(ConfigurationReference.markdown(), terminator: "") }
+    }
+}
+
+extension ConfigCommand {
+    /// `weir config metrics`: prints the metrics page.
+    struct Metrics: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Print the reference of all metrics as Markdown.")
+
+        func run() throws { print(MetricCatalog.markdown(), terminator: "") }
     }
 }
 

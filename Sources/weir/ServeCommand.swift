@@ -74,7 +74,8 @@ struct ServeCommand: AsyncParsableCommand {
         for pool in started.pools {
             for endpoint in pool.endpoints {
                 var line = "endpoint \(endpoint.name): "
-                line += endpoint.isUp ? "up, \(endpoint.engine ?? "engine unknown")" : "down; it is probed until it answers"
+                line +=
+                    endpoint.isUp ? "up, \(endpoint.engine ?? "engine unknown")" : "down; it is probed until it answers"
                 if let tokens = endpoint.kvTokens { line += ", KV cache of \(tokens) tokens" }
                 StandardStreams.error(line)
             }

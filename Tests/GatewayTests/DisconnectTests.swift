@@ -47,7 +47,8 @@ struct DisconnectTests {
             let client = try await test.connect()
             let filler = String(repeating: "x", count: 3 << 20)
             client.send(
-                "POST /v1/completions HTTP/1.1\r\nHost: t\r\nContent-Length: 30000000\r\n\r\n{\"model\":\"m\",\"p\":\"\(filler)")
+                "POST /v1/completions HTTP/1.1\r\nHost: t\r\nContent-Length: 30000000\r\n\r\n{\"model\":\"m\",\"p\":\"\(filler)"
+            )
             let request = await upstream.requests.next()
             client.close()
             #expect(await test.observer.records.next().clientLeft)

@@ -65,14 +65,18 @@ struct EndpointHealthTests {
         #expect(try #require(NetworkBlock(block)).contains(peer) == isInside)
     }
 
-    @Test("what is no block is not taken for one", arguments: ["", "x", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/", "::/129"])
+    @Test(
+        "what is no block is not taken for one",
+        arguments: ["", "x", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/", "::/129"])
     func badBlocks(text: String) { #expect(NetworkBlock(text) == nil) }
 
-    @Test("a correlation id is taken over only if it is short and printable", arguments: [
-        ("abc-123", true), ("", false), ("a b", false), (String(repeating: "a", count: 129), false), ("é", false),
-    ])
+    @Test(
+        "a correlation id is taken over only if it is short and printable",
+        arguments: [
+            ("abc-123", true), ("", false), ("a b", false), (String(repeating: "a", count: 129), false), ("é", false),
+        ])
     func requestIDs(id: String, isAccepted: Bool) {
-        #expect((MessageHeaders.acceptableRequestID(["x-request-id": id]) != nil) == isAccepted)
+        #expect((RequestHeadFacts(["x-request-id": id]).requestID != nil) == isAccepted)
     }
 
     @Test("made correlation ids are unique and sort by time")

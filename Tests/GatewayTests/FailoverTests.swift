@@ -1,5 +1,6 @@
 import Basics
 import Gateway
+import InferenceAPI
 import NIOCore
 import NIOHTTP1
 import Testing
@@ -55,6 +56,33 @@ struct FailoverTests {
             #expect(attempts == 4, "one of three met the dead endpoint first")
             #expect(!test.pool.endpoints[0].isUp)
             test.expectIdle()
+        }
+    }
+
+    @Test("an endpoint may be named by its host name")
+    func hostName() async throws {
+        let upstream = try await TestUpstream.start()
+        var pool = TestGateway.pool([upstream.port])
+        pool.endpoints[0].host = "localhost"
+        try await TestGateway.with(pool) { test in
+            let client = try await test.connect()
+            client.post(smallBody)
+            let request = await upstream.requests.next()
+            #expect(request.head.headers["host"] == ["localhost:\(upstream.port)"])
+            request.answer("{}")
+            #expect(await client.readResponse()?.status == 200)
+        }
+    }
+
+    @Test("a port that is taken, or nothing to serve, is an error at the start")
+    func startErrors() async throws {
+        let upstream = try await TestUpstream.start()
+        let pool = TestGateway.pool([upstream.port])
+        await #expect(throws: IOError.self) {
+            try await TestGateway.with(pool, change: { $0.port = upstream.port }) { _ in }
+        }
+        await #expect(throws: Gateway.StartError.nothingToServe) {
+            try await TestGateway.with(pool, change: { $0.pools = [] }) { _ in }
         }
     }
 

@@ -2,6 +2,8 @@ import Basics
 import Gateway
 import InferenceAPI
 import NIOCore
+import NIOHTTP1
+import Pool
 import PoolScheduler
 import Testing
 

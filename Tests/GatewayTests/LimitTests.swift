@@ -1,14 +1,17 @@
 import Basics
-@testable import Gateway
+import InferenceAPI
 import NIOCore
 import Testing
+
+@testable import Gateway
 
 @Suite("Limits", .timeLimit(.minutes(1)))
 struct LimitTests {
     @Test(
         "what is not HTTP gets 400 as JSON, and the connection ends",
         arguments: [
-            "GARBAGE\r\n\r\n", "GET /v1/models HTTP/9.9\r\n\r\n", "GET  HTTP/1.1\r\n\r\n", "\u{16}\u{03}\u{01}\u{02}\r\n",
+            "GARBAGE\r\n\r\n", "GET /v1/models HTTP/9.9\r\n\r\n", "GET  HTTP/1.1\r\n\r\n",
+            "\u{16}\u{03}\u{01}\u{02}\r\n",
             "POST /v1/completions HTTP/1.1\r\nHost: t\r\nContent-Length: x\r\n\r\n",
             "POST /v1/completions HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
             "POST /v1/completions HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
@@ -25,6 +28,57 @@ struct LimitTests {
             #expect(response.headers["connection"] == "close")
             #expect(response.body.contains(#""code":"malformed_request""#))
             #expect(await client.readToEnd() == "")
+            test.expectIdle()
+        }
+    }
+
+    @Test(
+        "a request that is HTTP but unclear gets 400",
+        arguments: [
+            "GET /v1/x HTTP/1.1\r\n\r\n", "GET /v1/x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+            "POST /v1/x HTTP/1.1\r\nHost: t\r\nExpect: money\r\nContent-Length: 2\r\n\r\n{}",
+            "POST /v1/x HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        ])
+    func unclear(text: String) async throws {
+        let upstream = try await TestUpstream.start()
+        try await TestGateway.with(TestGateway.pool([upstream.port])) { test in
+            let client = try await test.connect()
+            client.send(text)
+            #expect(await client.readResponse()?.status == 400)
+        }
+    }
+
+    @Test("requests that are cut, doubled, and garbled at random leave nothing behind")
+    func garbled() async throws {
+        let upstream = try await TestUpstream.start(answersItself: true)
+        try await TestGateway.with(
+            TestGateway.pool([upstream.port]),
+            change: {
+                $0.limits.headTimeout = .milliseconds(20)
+                $0.limits.bodyTimeout = .milliseconds(20)
+            }
+        ) { test in
+            var generator = SeededGenerator(seed: 11)
+            let head = "POST /v1/completions HTTP/1.1\r\nHost: t\r\nContent-Length: \(smallBody.utf8.count)\r\n\r\n"
+            for _ in 0..<300 {
+                var bytes = Array((head + smallBody + head + smallBody).utf8)
+                for _ in 0..<Int.random(in: 0..<4, using: &generator) {
+                    let place = Int.random(in: 0..<bytes.count, using: &generator)
+                    switch Int.random(in: 0..<3, using: &generator) {
+                    case 0: bytes[place] = UInt8.random(in: 0...255, using: &generator)
+                    case 1: bytes.remove(at: place)
+                    default: bytes.insert(bytes[place], at: place)
+                    }
+                }
+                let client = try await test.connect()
+                let cut = Int.random(in: 0...bytes.count, using: &generator)
+                try await client.sendAndWait(ByteBuffer(bytes: bytes[..<cut]))
+                client.send(String(decoding: bytes[cut...], as: UTF8.self))
+                if Bool.random(using: &generator) { _ = await client.readHead() }
+                client.close()
+            }
+            while test.gateway.status().clientConnections > 0 { await Task.yield() }
+            while test.gateway.status().requests > 0 { await Task.yield() }
             test.expectIdle()
         }
     }

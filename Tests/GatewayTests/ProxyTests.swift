@@ -57,7 +57,8 @@ struct ProxyTests {
         let upstream = try await TestUpstream.start()
         try await TestGateway.with(TestGateway.pool([upstream.port])) { test in
             let client = try await test.connect()
-            let lengths = "POST /v1/chat/completions HTTP/1.1\r\nHost: t\r\nContent-Length: \(smallBody.utf8.count)\r\n\r\n"
+            let lengths =
+                "POST /v1/chat/completions HTTP/1.1\r\nHost: t\r\nContent-Length: \(smallBody.utf8.count)\r\n\r\n"
             let unknown = "GET /nothing HTTP/1.1\r\nHost: t\r\n\r\n"
             client.send(lengths + smallBody + unknown + lengths + smallBody + "NONSENSE\r\n\r\n")
             let first = await upstream.requests.next()
@@ -197,6 +198,51 @@ struct ProxyTests {
             let head = try #require(await client.readHead())
             #expect(head.headers["connection"] == "close" && !head.headers.keys.contains("transfer-encoding"))
             #expect(await client.readToEnd() == "data: x\n\n")
+        }
+    }
+
+    @Test("requests that name no model go to the default pool, and answers without a body arrive as such")
+    func bodyless() async throws {
+        let upstream = try await TestUpstream.start()
+        var pool = TestGateway.pool([upstream.port])
+        pool.isDefault = true
+        try await TestGateway.with(pool) { test in
+            let client = try await test.connect()
+            client.send("HEAD /v1/files HTTP/1.1\r\nHost: t\r\n\r\n")
+            let head = await upstream.requests.next()
+            #expect(head.head.method == .HEAD && !head.head.headers.contains(name: "content-length"))
+            head.begin(["content-length": "5"])
+            head.end()
+            #expect(await client.readHead()?.headers["content-length"] == "5")
+            client.send("DELETE /v1/files/1 HTTP/1.1\r\nHost: t\r\n\r\n")
+            let delete = await upstream.requests.next()
+            delete.begin(status: .noContent, [:])
+            delete.end()
+            let response = try #require(await client.readHead())
+            #expect(response.status == 204 && !response.headers.keys.contains("transfer-encoding"))
+            client.post(smallBody)
+            await upstream.requests.next().answer("{}")
+            #expect(await client.readResponse()?.body == "{}")
+        }
+    }
+
+    @Test("an endpoint that answers before it has read the whole body is heard, and both connections end")
+    func earlyAnswer() async throws {
+        let upstream = try await TestUpstream.start(streamsBodies: true)
+        try await TestGateway.with(TestGateway.pool([upstream.port])) { test in
+            let client = try await test.connect()
+            let filler = String(repeating: "x", count: 3 << 20)
+            client.send(
+                "POST /v1/completions HTTP/1.1\r\nHost: t\r\nContent-Length: 30000000\r\n\r\n{\"model\":\"m\",\"p\":\"\(filler)"
+            )
+            let request = await upstream.requests.next()
+            request.answer(#"{"error":"too long"}"#, status: .payloadTooLarge)
+            let response = try #require(await client.readResponse())
+            #expect(response.status == 413 && response.headers["connection"] == "close")
+            try await request.channel.setOption(.autoRead, value: true).get()
+            try await request.closed()
+            #expect(await test.observer.records.next().error == nil)
+            test.expectIdle()
         }
     }
 

@@ -1,7 +1,9 @@
 import Admission
 import Basics
 import Gateway
+import InferenceAPI
 import NIOCore
+import NIOHTTP1
 import Testing
 
 @Suite("Waiting", .timeLimit(.minutes(1)))
@@ -54,6 +56,22 @@ struct QueueTests {
             #expect(await test.observer.records.next().error?.code == .queueTimeout)
             running.answer("{}")
             #expect(await first.readResponse()?.status == 200)
+        }
+    }
+
+    @Test("a trusted caller may shorten the wait, but not lengthen it", arguments: ["20ms", "1h"])
+    func ownTimeToLive(text: String) async throws {
+        let upstream = try await TestUpstream.start()
+        let limits = AdmissionLimits(timeToLive: text == "1h" ? .milliseconds(20) : .seconds(3600))
+        try await TestGateway.with(TestGateway.pool([upstream.port], slots: 1, admission: limits)) { test in
+            let first = try await test.connect()
+            first.post(smallBody)
+            _ = await upstream.requests.next()
+            let second = try await test.connect()
+            second.post(smallBody, headers: ["x-llm-d-inference-ttl: \(text)"])
+            let response = try #require(await second.readResponse())
+            #expect(response.status == 429)
+            #expect(response.body.contains("within 20 ms"))
         }
     }
 

@@ -52,7 +52,7 @@ final class TestClient: Sendable {
         let channel = try await ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup)
             .channelOption(.autoRead, value: autoRead)
             .channelInitializer { $0.pipeline.addHandler(inbox) }
-            .connect(host: "127.0.0.1", port: port)
+            .connect(to: SocketAddress(ipAddress: "127.0.0.1", port: port))
             .get()
         return TestClient(channel: channel, inbox: inbox)
     }

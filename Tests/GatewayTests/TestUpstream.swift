@@ -49,8 +49,12 @@ final class TestUpstream: Sendable {
 
     private init() {}
 
-    /// - Parameter streamsBodies: hand a request over when its head is there, and read no body.
-    static func start(port: Int = 0, streamsBodies: Bool = false) async throws -> TestUpstream {
+    /// - Parameters:
+    ///   - streamsBodies: hand a request over when its head is there, and read no body.
+    ///   - answersItself: answer every request with `{}` instead of handing it over.
+    static func start(port: Int = 0, streamsBodies: Bool = false, answersItself: Bool = false) async throws
+        -> TestUpstream
+    {
         let upstream = TestUpstream()
         let channel = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -60,7 +64,8 @@ final class TestUpstream: Sendable {
                     let pipeline = channel.pipeline.syncOperations
                     try pipeline.configureHTTPServerPipeline(
                         withPipeliningAssistance: false, withErrorHandling: false)
-                    try pipeline.addHandler(Handler(requests: upstream.requests, streamsBodies: streamsBodies))
+                    try pipeline.addHandler(
+                        Handler(requests: answersItself ? nil : upstream.requests, streamsBodies: streamsBodies))
                 }
             }
             .bind(host: "127.0.0.1", port: port)
@@ -76,12 +81,12 @@ final class TestUpstream: Sendable {
         typealias InboundIn = HTTPServerRequestPart
         typealias OutboundOut = HTTPServerResponsePart
 
-        private let requests: Mailbox<UpstreamRequest>
+        private let requests: Mailbox<UpstreamRequest>?
         private let streamsBodies: Bool
         private var head: HTTPRequestHead?
         private var body = ByteBuffer()
 
-        init(requests: Mailbox<UpstreamRequest>, streamsBodies: Bool) {
+        init(requests: Mailbox<UpstreamRequest>?, streamsBodies: Bool) {
             self.requests = requests
             self.streamsBodies = streamsBodies
         }
@@ -107,7 +112,9 @@ final class TestUpstream: Sendable {
             case "/health": request.answer("{}")
             case "/metrics": request.answer("", status: .notFound, type: "text/plain")
             case "/v1/models": request.answer(#"{"object":"list","data":[{"id":"found"}]}"#)
-            default: requests.put(request)
+            default:
+                guard let requests else { return request.answer("{}") }
+                requests.put(request)
             }
         }
 

@@ -33,6 +33,21 @@ struct GeneratorTests {
         #expect((1.25...1.9).contains(peak), "peak over mean \(peak)")
     }
 
+    @Test("Code completion: rate, clumps and lengths", arguments: [1, 2, 3] as [UInt64])
+    func codeCompletion(seed: UInt64) throws {
+        let trace = Trace.generatedCodeCompletion(seed: seed)
+        #expect(abs(Double(trace.requests.count) / 3436 / 2.57 - 1) < 0.04)
+        for (bin, peaks) in [(10.0, 5.0...22.0), (60, 2.5...8)] {
+            let counts = counts(trace, binSeconds: bin)
+            let peak = (counts.max() ?? 0) / (counts.reduce(0, +) / Double(counts.count))
+            #expect(peaks.contains(peak), "peak over mean \(peak) at \(bin) s")
+        }
+        let outputs = Percentiles(trace.requests.map { Double($0.outputTokens) })
+        #expect(try abs(#require(outputs.value(at: 0.5)) - 13) <= 1)
+        let prompts = Percentiles(trace.requests.map { Double($0.promptTokens) })
+        #expect(try abs(#require(prompts.mean) / 2014 - 1) < 0.06)
+    }
+
     @Test("The same seed gives the same trace, another seed another one")
     func seeds() {
         let trace = Trace.generatedConversation(seed: 9, duration: .seconds(60))

@@ -5,7 +5,7 @@ import Basics
 /// A dispatcher with a check that looks at it and at the fleet before and after every event.
 struct WatchedDispatcher<Inner: Dispatcher>: Dispatcher {
     var inner: Inner
-    let check: (_ before: Fleet, _ after: Fleet, _ inner: Inner, _ now: Instant) -> Void
+    let check: (_ before: BatchCounts, _ after: Fleet, _ inner: Inner, _ now: Instant) -> Void
 
     var nextWake: Instant? { inner.nextWake }
 
@@ -30,8 +30,14 @@ struct WatchedDispatcher<Inner: Dispatcher>: Dispatcher {
     }
 
     private mutating func watch(_ now: Instant, _ fleet: inout Fleet, _ event: (inout Inner, inout Fleet) -> Void) {
-        let before = fleet
+        let before = BatchCounts(batchSends: fleet.batchSends, batchOnReplica: fleet.batchOnReplica)
         event(&inner, &fleet)
         check(before, fleet, inner, now)
     }
+}
+
+/// What checks compare with: a copy of the whole fleet per event would make worlds quadratic.
+struct BatchCounts {
+    let batchSends: Int
+    let batchOnReplica: [Int]
 }

@@ -15,8 +15,8 @@ struct WorldTests {
     ]
 
     private func setup(
-        supply: BatchSupply.Kind, seconds: Double = 60, scale: Double = 1, replicas: Int = 1, hidesLengths: Bool = false,
-        seed: UInt64 = 3, engine change: (inout EngineConfiguration) -> Void = { _ in }
+        supply: BatchSupply.Kind, seconds: Double = 60, scale: Double = 1, replicas: Int = 1,
+        hidesLengths: Bool = false, seed: UInt64 = 3, engine change: (inout EngineConfiguration) -> Void = { _ in }
     ) throws -> WorldSetup {
         var engine = try #require(EngineConfiguration.preset(named: "llama-8b-h100"))
         change(&engine)
@@ -48,7 +48,9 @@ struct WorldTests {
         #expect((result.batch.submitted > 0) == (name != "online-only"))
     }
 
-    @Test("Messages are served or dropped, each once", arguments: ["direct", "weir", "ungated-16", "budget-gate", "oracle-30"])
+    @Test(
+        "Messages are served or dropped, each once",
+        arguments: ["direct", "weir", "ungated-16", "budget-gate", "oracle-30"])
     func pushedMessages(policy name: String) throws {
         var options = LabOptions()
         options.policies = [try Policy(named: name)]
@@ -116,13 +118,15 @@ struct WorldTests {
                 inner: CapDispatcher(limit: limit, countsRealtime: countsRealtime)
             ) { before, after, _, _ in
                 for replica in 0..<2 where after.batchOnReplica[replica] > before.batchOnReplica[replica] {
-                    let counted = after.batchOnReplica[replica] + (countsRealtime ? after.realtimeOnReplica[replica] : 0)
-                    if counted > limit { violations += 1 }
+                    let realtime = countsRealtime ? after.realtimeOnReplica[replica] : 0
+                    if after.batchOnReplica[replica] + realtime > limit { violations += 1 }
                 }
             }
             let world = simulate(setup, with: dispatcher)
             #expect(violations == 0)
             #expect(world.fleet.batchFinished > 0)
+            let books = world.atTraceEnd
+            #expect(books.submitted == books.served + books.dropped + books.inFlight)
         }
     }
 
@@ -168,6 +172,38 @@ struct WorldTests {
         let world = simulate(setup, with: weir(setup))
         #expect(world.fleet.batchFinished == 150)
         #expect(world.fleet.realtimeFinished == world.fleet.realtimeCount)
+    }
+
+    @Test(
+        "A real-time request that no replica could ever hold is refused and leaks no place",
+        arguments: ["weir", "ungated-4"])
+    func oversizedRequests(policy name: String) throws {
+        let csv = """
+            TIMESTAMP,ContextTokens,GeneratedTokens
+            2023-11-16 18:15:46,100,5
+            2023-11-16 18:15:47,900000,5
+            2023-11-16 18:15:58,100,5
+            """
+        var options = LabOptions()
+        options.policies = [try Policy(named: name)]
+        let result = try #require(
+            try Lab.run(
+                .named("colocate"), options: options, files: LabFiles(trace: LabFile(name: "t", bytes: Array(csv.utf8)))
+            ).policies.first)
+        #expect(result.realtime.requests == 3)
+        #expect(result.realtime.rejected == 1)
+        #expect(abs(result.realtime.good - 2.0 / 3) < 1e-9)
+        #expect(result.batch.served > 0)
+    }
+
+    @Test("Real-time requests are spread over replicas by real-time load, whatever batch work lies there")
+    func routing() throws {
+        let setup = try setup(supply: .endless, seconds: 60, scale: 4, replicas: 4)
+        let world = simulate(setup, with: CapDispatcher(limit: 40, countsRealtime: true))
+        let shares = (0..<4).map { replica in
+            world.fleet.requests[..<world.fleet.realtimeCount].count { $0.replica == replica }
+        }
+        #expect(shares.allSatisfy { $0 > world.fleet.realtimeCount / 6 }, "\(shares)")
     }
 
     @Test("Messages past their window count as late, served or not")

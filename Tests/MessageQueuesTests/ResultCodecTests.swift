@@ -1,7 +1,7 @@
 import Basics
 import Delivery
-import InferenceAPI
 import Foundation
+import InferenceAPI
 import MessageQueues
 import Testing
 

@@ -16,9 +16,9 @@ import Testing
         "Delivery": ["Basics", "InferenceAPI", "DequeModule", "HeapModule"],
         "EngineModel": ["Basics", "InferenceAPI", "DequeModule", "HeapModule"],
         "Lab": [
-            "Basics", "InferenceAPI", "Pool", "Routing", "Admission", "Harvest", "PoolScheduler", "EngineModel",
-            "DequeModule", "HeapModule",
+            "Basics", "Pool", "Harvest", "PoolScheduler", "EngineModel", "ReportPage", "DequeModule",
         ],
+        "ReportPage": ["Basics"],
     ]
 
     private static let banned: [(text: String, reason: String)] = [

@@ -1,11 +1,19 @@
 /// One horizontal bar per policy with its value written beside it, drawn as SVG.
-struct BarPlot {
-    struct Bar {
+package struct BarPlot {
+    /// One bar.
+    package struct Bar {
         let name: String
         /// CSS class of the bar.
         let style: String
         let value: Double
         let text: String
+
+        package init(name: String, style: String, value: Double, text: String) {
+            self.name = name
+            self.style = style
+            self.value = value
+            self.text = text
+        }
     }
 
     let title: String
@@ -14,7 +22,7 @@ struct BarPlot {
     /// The value at full length.
     let full: Double
     /// A dashed line at a value worth comparing with.
-    var mark: (value: Double, label: String)?
+    let mark: (value: Double, label: String)?
 
     private let width = 480.0
     private let nameWidth = 150.0
@@ -22,7 +30,7 @@ struct BarPlot {
     private let rowHeight = 30.0
     private let top = 22.0
 
-    init(
+    package init(
         title: String, description: String, bars: [Bar], full: Double, mark: (value: Double, label: String)? = nil
     ) {
         self.title = title
@@ -33,7 +41,7 @@ struct BarPlot {
     }
 
     /// The plot as a figure element.
-    var figure: String {
+    package var figure: String {
         let height = top + rowHeight * Double(bars.count) + 6
         let length = width - nameWidth - textWidth
         var text = """

@@ -1,16 +1,25 @@
 /// Lines over a common axis, drawn as SVG. Colours come from the page's style sheet by class name.
-struct LinePlot {
-    struct Series {
+package struct LinePlot {
+    /// One line.
+    package struct Series {
         let name: String
         /// CSS class of the line.
         let style: String
         /// Points from left to right; nil breaks the line.
-        let points: [(x: Double, y: Double)?]
-        var isFilled = false
+        package let points: [(x: Double, y: Double)?]
+        /// Whether the area below the line is tinted.
+        let isFilled: Bool
+
+        package init(name: String, style: String, points: [(x: Double, y: Double)?], isFilled: Bool = false) {
+            self.name = name
+            self.style = style
+            self.points = points
+            self.isFilled = isFilled
+        }
     }
 
     /// A dashed line at a limit.
-    enum Limit {
+    package enum Limit {
         case horizontal(Double, label: String)
         case vertical(Double, label: String)
     }
@@ -24,16 +33,16 @@ struct LinePlot {
     let xText: (Double) -> String
     let yText: (Double) -> String
     let series: [Series]
-    var limit: Limit?
-    var height = 260.0
-    var width = 980.0
+    let limit: Limit?
+    let height: Double
+    let width: Double
 
     private let left = 62.0
     private let right = 18.0
     private let top = 14.0
     private let bottom = 44.0
 
-    init(
+    package init(
         title: String, description: String, xAxis: PlotAxis, yAxis: PlotAxis, xLabel: String, yLabel: String,
         xText: @escaping (Double) -> String, yText: @escaping (Double) -> String, series: [Series],
         limit: Limit? = nil, width: Double = 980, height: Double = 260
@@ -53,7 +62,7 @@ struct LinePlot {
     }
 
     /// The plot as a figure element.
-    var figure: String {
+    package var figure: String {
         """
         <figure><figcaption><strong>\(HTMLText.escaped(title))</strong> \(HTMLText.escaped(description))</figcaption>
         <svg viewBox="0 0 \(point(width)) \(point(height))" role="img" aria-label="\(HTMLText.escaped(title))">
@@ -72,7 +81,8 @@ struct LinePlot {
         var text = ""
         for tick in yAxis.ticks {
             let at = point(y(tick))
-            text += "<line class=\"grid\" x1=\"\(point(left))\" x2=\"\(point(width - right))\" y1=\"\(at)\" y2=\"\(at)\"/>"
+            text += "<line class=\"grid\" x1=\"\(point(left))\" x2=\"\(point(width - right))\" "
+            text += "y1=\"\(at)\" y2=\"\(at)\"/>"
             text += "<text class=\"tick\" text-anchor=\"end\" x=\"\(point(left - 8))\" y=\"\(point(y(tick) + 4))\">"
             text += "\(yText(tick))</text>\n"
         }
@@ -97,7 +107,9 @@ struct LinePlot {
         for run in series.points.split(whereSeparator: { $0 == nil }) {
             let points = run.compactMap { $0 }
             guard let first = points.first, let last = points.last else { continue }
-            let path = points.map { "\(point(x($0.x))),\(point(y($0.y)))" }.joined(separator: " ")
+            // A single point is drawn as a line without length: a dot, thanks to its round ends.
+            let drawn = points.count == 1 ? [first, first] : points
+            let path = drawn.map { "\(point(x($0.x))),\(point(y($0.y)))" }.joined(separator: " ")
             if series.isFilled {
                 let floor = point(height - bottom)
                 text += "<polygon class=\"area \(series.style)\" points=\"\(point(x(first.x))),\(floor) \(path) "
@@ -113,33 +125,16 @@ struct LinePlot {
         switch limit {
         case .horizontal(let value, let label):
             let at = point(y(value))
-            return "<line class=\"limit\" x1=\"\(point(left))\" x2=\"\(point(width - right))\" y1=\"\(at)\" y2=\"\(at)\"/>"
-                + "<text class=\"limit-label\" text-anchor=\"end\" x=\"\(point(width - right - 4))\" "
+            return "<line class=\"limit\" x1=\"\(point(left))\" x2=\"\(point(width - right))\" "
+                + "y1=\"\(at)\" y2=\"\(at)\"/><text class=\"limit-label\" text-anchor=\"end\" x=\"\(point(width - right - 4))\" "
                 + "y=\"\(point(y(value) - 5))\">\(HTMLText.escaped(label))</text>\n"
         case .vertical(let value, let label):
             let at = point(x(value))
-            return "<line class=\"limit\" x1=\"\(at)\" x2=\"\(at)\" y1=\"\(point(top))\" y2=\"\(point(height - bottom))\"/>"
-                + "<text class=\"limit-label\" text-anchor=\"end\" x=\"\(point(x(value) - 6))\" "
+            return "<line class=\"limit\" x1=\"\(at)\" x2=\"\(at)\" y1=\"\(point(top))\" "
+                + "y2=\"\(point(height - bottom))\"/><text class=\"limit-label\" text-anchor=\"end\" x=\"\(point(x(value) - 6))\" "
                 + "y=\"\(point(height - bottom - 10))\">\(HTMLText.escaped(label))</text>\n"
         case nil:
             return ""
         }
-    }
-}
-
-/// Text made safe for a page.
-enum HTMLText {
-    static func escaped(_ text: String) -> String {
-        var escaped = ""
-        for character in text {
-            switch character {
-            case "&": escaped += "&amp;"
-            case "<": escaped += "&lt;"
-            case ">": escaped += "&gt;"
-            case "\"": escaped += "&quot;"
-            default: escaped.append(character)
-            }
-        }
-        return escaped
     }
 }

@@ -1,7 +1,7 @@
 /// Numbers as text with a fixed number of decimals, the same on every machine.
-enum DecimalText {
+package enum DecimalText {
     /// `value` rounded to `places` decimals; JSON has no infinities, so they and NaN become 0.
-    static func fixed(_ value: Double, _ places: Int) -> String {
+    package static func fixed(_ value: Double, _ places: Int) -> String {
         let power = (0..<places).reduce(1.0) { product, _ in product * 10 }
         let scaled = (value * power).rounded()
         guard scaled.isFinite, abs(scaled) < 9e15 else { return places > 0 ? "0." + zeros(places) : "0" }
@@ -14,7 +14,7 @@ enum DecimalText {
     }
 
     /// A whole number with thousands separated by commas.
-    static func grouped(_ value: Int) -> String {
+    package static func grouped(_ value: Int) -> String {
         var text = ""
         for (position, digit) in String(abs(value)).reversed().enumerated() {
             if position > 0, position % 3 == 0 { text.append(",") }

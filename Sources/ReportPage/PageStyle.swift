@@ -1,31 +1,7 @@
-/// The style sheet of report pages, and the classes by which policies are coloured.
-enum PageStyle {
-    /// The class of the `index`th policy of a report. Kinds have their own hues, chosen to stay apart for colour-blind
-    /// readers; several policies of a kind differ by their dashes.
-    static func classes(for policies: [Policy]) -> [String] {
-        var seen: [String: Int] = [:]
-        return policies.map { policy in
-            let kind = kind(of: policy)
-            let count = seen[kind, default: 0]
-            seen[kind] = count + 1
-            return "p-\(kind) d\(count % 4)"
-        }
-    }
-
-    private static func kind(of policy: Policy) -> String {
-        switch policy {
-        case .onlineOnly: "online"
-        case .direct: "direct"
-        case .ungated: "ungated"
-        case .enginePriority: "priority"
-        case .liveCap: "cap"
-        case .budgetGate: "budget"
-        case .weir: "weir"
-        case .oracle: "oracle"
-        }
-    }
-
-    static let sheet = """
+/// The style sheet of report pages.
+package enum PageStyle {
+    /// Plain CSS for light and dark screens; `p-…` classes colour lines and bars.
+    package static let sheet = """
         :root { color-scheme: light dark; --paper: #ffffff; --panel: #f6f7f9; --ink: #16191f; --soft: #5b6472;
           --rule: #dfe3e8; --good: #11734b; --bad: #b42318; --limit: #b42318;
           --weir: #0b5fd0; --online: #6b7280; --oracle: #15803d; --ungated: #c2540a; --priority: #7c3aed;
@@ -50,7 +26,7 @@ enum PageStyle {
         table { border-collapse: collapse; width: 100%; font-size: 14px; font-variant-numeric: tabular-nums; }
         th, td { padding: 9px 12px; text-align: right; white-space: nowrap; }
         th { color: var(--soft); font-weight: 600; background: var(--panel); border-bottom: 1px solid var(--rule); }
-        .dense { font-size: 13px; } .dense th, .dense td { padding: 8px 9px; }
+        .dense { font-size: 12.5px; } .dense th, .dense td { padding: 8px 6px; }
         th[colspan] { text-align: center; }
         tr + tr td { border-top: 1px solid var(--rule); }
         th:first-child, td:first-child { text-align: left; }
@@ -69,7 +45,8 @@ enum PageStyle {
         svg text.limit-label { fill: var(--limit); paint-order: stroke; stroke: var(--paper); stroke-width: 4px; }
         .grid { stroke: var(--rule); stroke-width: 1; } .axis { stroke: var(--soft); stroke-width: 1; }
         .limit { stroke: var(--limit); stroke-width: 1.5; stroke-dasharray: 5 4; }
-        .line { fill: none; stroke: var(--c); stroke-width: 2; stroke-linejoin: round; }
+        .line { fill: none; stroke: var(--c); stroke-width: 2; stroke-linejoin: round;
+          stroke-linecap: round; }
         .area { fill: var(--c); opacity: 0.14; stroke: none; } .bar { fill: var(--c); } .track { fill: var(--panel); }
         .p-weir { --c: var(--weir); } .p-online { --c: var(--online); } .p-oracle { --c: var(--oracle); }
         .p-ungated { --c: var(--ungated); } .p-priority { --c: var(--priority); } .p-budget { --c: var(--budget); }

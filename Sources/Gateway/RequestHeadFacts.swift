@@ -1,0 +1,45 @@
+import InferenceAPI
+import NIOHTTP1
+
+/// What the gateway needs to know of a request's headers, gathered in one pass over them.
+struct RequestHeadFacts {
+    private(set) var hosts = 0
+    private(set) var announcedBytes: Int?
+    /// Whether the body comes in chunks; `codingIsUnknown` if in some other coding as well.
+    private(set) var isChunked = false
+    private(set) var codingIsUnknown = false
+    /// Whether the client waits for leave to send its body; `expectationIsUnknown` if it expects something else.
+    private(set) var expectsContinue = false
+    private(set) var expectationIsUnknown = false
+    private(set) var asksForUpgrade = false
+    private(set) var hasControlHeaders = false
+    private(set) var requestID: String?
+
+    /// Whether a body is announced, be it empty.
+    var hasBody: Bool { announcedBytes != nil || isChunked }
+
+    init(_ headers: HTTPHeaders) {
+        for (name, value) in headers {
+            switch name.utf8.count {
+            case 4 where MessageHeaders.same(name, "host"): hosts += 1
+            case 6 where MessageHeaders.same(name, "expect"):
+                let isKnown = MessageHeaders.same(value, "100-continue")
+                expectsContinue = expectsContinue || isKnown
+                expectationIsUnknown = expectationIsUnknown || !isKnown
+            case 7 where MessageHeaders.same(name, "upgrade"): asksForUpgrade = true
+            case 12 where MessageHeaders.same(name, HeaderName.requestID):
+                if requestID == nil, Self.isAcceptable(requestID: value) { requestID = value }
+            case 14 where MessageHeaders.same(name, HeaderName.contentLength): announcedBytes = Int(value)
+            case 17 where MessageHeaders.same(name, "transfer-encoding"):
+                codingIsUnknown = codingIsUnknown || isChunked || !MessageHeaders.same(value, "chunked")
+                isChunked = true
+            default: hasControlHeaders = hasControlHeaders || HeaderName.isControl(name)
+            }
+        }
+    }
+
+    /// Whether a correlation id is fit for headers and logs: 1 to 128 visible ASCII characters.
+    private static func isAcceptable(requestID: String) -> Bool {
+        (1...128).contains(requestID.utf8.count) && requestID.utf8.allSatisfy { (0x21...0x7E).contains($0) }
+    }
+}

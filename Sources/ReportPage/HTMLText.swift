@@ -1,0 +1,17 @@
+/// Text made safe for a page.
+package enum HTMLText {
+    /// `text` with the characters that mean something in HTML replaced by entities.
+    package static func escaped(_ text: String) -> String {
+        var escaped = ""
+        for character in text {
+            switch character {
+            case "&": escaped += "&amp;"
+            case "<": escaped += "&lt;"
+            case ">": escaped += "&gt;"
+            case "\"": escaped += "&quot;"
+            default: escaped.append(character)
+            }
+        }
+        return escaped
+    }
+}
