@@ -80,7 +80,7 @@ let package = Package(
 
         room(
             "Gateway",
-            uses: nio + ["Basics", "InferenceAPI", "Pool", "Admission", "Harvest", "PoolScheduler", log]),
+            uses: nio + ["Basics", "InferenceAPI", "Pool", "Admission", "Harvest", "PoolScheduler"]),
         room("ModelServer", uses: nio + ["Basics", "InferenceAPI", "EngineModel"]),
         room(
             "Composition",
@@ -118,6 +118,11 @@ let package = Package(
         tests(of: "EngineModel", uses: ["Basics"]),
         tests(of: "Lab", uses: ["Basics", "EngineModel", "Harvest", "Pool", "PoolScheduler"]),
         tests(of: "ModelServer", uses: nio + ["Basics", "EngineModel"]),
+        tests(
+            of: "Gateway",
+            uses: nio + [
+                "Basics", "InferenceAPI", "Pool", "Admission", "Harvest", "PoolScheduler", "EngineModel", "ModelServer",
+            ]),
         .testTarget(name: "TidyTests", swiftSettings: strict),
         .testTarget(name: "DocumentationTests", dependencies: ["Telemetry", "WeirConfiguration"], swiftSettings: strict),
         tests(of: "Basics"),

@@ -22,11 +22,11 @@ struct GatewayDispatcher: InferenceDispatcher {
         }
         // Deadlines are calendar time; the gateway counts on its own monotonic time line.
         call.deadline = Gateway.now + (request.deadline - clock.now())
-        return attemptOutcome(of: await gateway.perform(call, started: started))
+        return Self.attemptOutcome(of: await gateway.perform(call, started: started))
     }
 
     /// What the gateway's word means for the message.
-    private func attemptOutcome(of outcome: InferenceOutcome) -> AttemptOutcome {
+    private static func attemptOutcome(of outcome: InferenceOutcome) -> AttemptOutcome {
         switch outcome {
         case .answered(let answer):
             .answered(
@@ -36,7 +36,7 @@ struct GatewayDispatcher: InferenceDispatcher {
                     retryAfter: answer.value(of: HeaderName.retryAfter).flatMap(Int.init).map { .seconds(Double($0)) },
                     dropReason: answer.value(of: HeaderName.dropReason), endpoint: answer.endpoint,
                     usage: answer.usage))
-        case .rejected(let error) where isFinal(error):
+        case .rejected(let error) where Self.isFinal(error):
             .answered(
                 AttemptResponse(
                     statusCode: error.status, body: error.jsonBody(), contentType: "application/json"))
@@ -49,13 +49,10 @@ struct GatewayDispatcher: InferenceDispatcher {
 
     /// Whether asking again cannot help, so that the gateway's error is the message's result.
     ///
-    /// An unknown model is not final as long as a pool has not been able to ask its endpoints what they serve.
-    private func isFinal(_ error: APIError) -> Bool {
-        switch error.status {
-        case 404: !gateway.status().pools.contains { $0.models.isEmpty }
-        case 408, 429, 499: false
-        default: (400..<500).contains(error.status)
-        }
+    /// An unknown model is final: as long as a pool has not been able to ask its endpoints what they serve, the gateway
+    /// says 503.
+    private static func isFinal(_ error: APIError) -> Bool {
+        (400..<500).contains(error.status) && ![408, 429, 499].contains(error.status)
     }
 }
 

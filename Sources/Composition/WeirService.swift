@@ -134,6 +134,7 @@ public struct WeirService: Sendable {
             group.addTask {
                 var ports = adminPorts.makeAsyncIterator()
                 guard let port = await ports.next() else { return }
+                await firstReports(gateway)
                 onReady(started(gateway: gateway, adminPort: port, workers: workers))
                 await untilStopped()
                 stopping.set()
@@ -152,6 +153,20 @@ public struct WeirService: Sendable {
         if settings.delay > .zero { try await Task.sleep(for: .nanoseconds(settings.delay.nanoseconds)) }
         if await gateway.drain(timeout: settings.timeout) == false {
             logger.warning("requests were still running at the end of the drain and have been cut off")
+        }
+    }
+
+    /// Waits a moment for the metrics of the endpoints that are up, so that what was found can be told.
+    private func firstReports(_ gateway: Gateway) async {
+        let limit = Gateway.now + .seconds(1)
+        while Gateway.now < limit {
+            let endpoints = gateway.status().pools.flatMap(\.endpoints)
+            if endpoints.allSatisfy({ !$0.isUp || $0.scraped != nil }) { return }
+            do {
+                try await Task.sleep(for: .milliseconds(10))
+            } catch {
+                return
+            }
         }
     }
 

@@ -21,9 +21,9 @@ enum DemoTraffic {
     /// Bodies of messages: summaries of documents of 300 to 900 tokens in 40 to 120 tokens.
     static func messages(_ count: Int, model: String, seed: UInt64) -> [[UInt8]] {
         var generator = SeededGenerator(seed: seed &+ 17)
-        return (0..<count).map { _ in
+        return (0..<count).map { number in
             PromptText.chat(
-                model: model, promptTokens: Int.random(in: 300...900, using: &generator),
+                model: model, number: number, promptTokens: Int.random(in: 300...900, using: &generator),
                 outputTokens: Int.random(in: 40...120, using: &generator), streams: false)
         }
     }

@@ -36,7 +36,8 @@ struct RealtimeClients: Sendable {
         post.headers.add(name: "content-type", value: "application/json")
         post.body = .bytes(
             PromptText.chat(
-                model: model, promptTokens: request.promptTokens, outputTokens: request.outputTokens, streams: true))
+                model: model, number: Int.random(in: 1_000_000...9_999_999), promptTokens: request.promptTokens,
+                outputTokens: request.outputTokens, streams: true))
         let sent = ContinuousClock.now
         var sample = RealtimeSample(sentSeconds: seconds, isComplete: false)
         do {

@@ -18,6 +18,10 @@ final class ClientConnection: ChannelDuplexHandler {
     /// How long a client may take to read an error before its unread request is cut off.
     private static let lingerLimit = TimeSpan.seconds(2)
 
+    /// Most parts of requests (two or three each) that wait here. One read can hold thousands of tiny requests, each of which
+    /// takes a hundred times its size once it is parsed.
+    private static let pendingLimit = 1024
+
     private enum Phase {
         /// Between requests, or within a request's head.
         case idle
@@ -140,6 +144,7 @@ final class ClientConnection: ChannelDuplexHandler {
             // and start it would cost two system calls for each request.
             pending.append(part)
             allowReading(false)
+            if pending.count > Self.pendingLimit { close() }
         } else {
             take(part)
         }

@@ -11,7 +11,7 @@ public struct OutputLengthEstimate: Sendable {
 
     /// Counts one finished request.
     public mutating func observe(outputTokens: Int) {
-        let observed = Double(outputTokens)
+        let observed = Double(min(max(0, outputTokens), 1 << 30))
         guard let current = estimate else {
             estimate = max(1, observed)
             return
@@ -22,9 +22,8 @@ public struct OutputLengthEstimate: Sendable {
 
     /// The tokens to expect of a request that may generate at most `maxTokens` (nil: unlimited).
     ///
-    /// Without observations the limit is taken at its word, or `fallback` if there is none.
-    public func expectedTokens(maxTokens: Int?, fallback: Int = 256) -> Int {
-        guard let estimate else { return maxTokens ?? fallback }
-        return min(maxTokens ?? .max, Int(estimate.rounded(.up)))
+    /// Without observations, `fallback` tokens are expected.
+    public func expectedTokens(maxTokens: Int?, fallback: Int = 512) -> Int {
+        min(maxTokens ?? .max, estimate.map { Int($0.rounded(.up)) } ?? fallback)
     }
 }

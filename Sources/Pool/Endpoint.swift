@@ -22,8 +22,7 @@ public struct Endpoint: Sendable {
 
     /// Whether one more request of `demand` fits its concurrency limit and, where known, its KV cache.
     ///
-    /// A request larger than the whole cache is let through to an otherwise idle endpoint: the engine's own error is the
-    /// honest answer to it.
+    /// An idle endpoint accepts everything: if the request is too large, the engine's own error is the honest answer.
     public func accepts(_ demand: RequestDemand, now: Instant) -> Bool {
         guard isUp else { return false }
         let inFlight = load.requests + foreignLoad.requests(now: now)

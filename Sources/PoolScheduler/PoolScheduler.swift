@@ -10,6 +10,11 @@ import Routing
 /// token, and end; `tick` is to be called every 50 ms. Real-time requests are placed strictly before sheddable ones:
 /// while one of them waits, no sheddable request is started.
 public struct PoolScheduler: Sendable {
+    /// Longer prompts are counted as this long, in tokens.
+    private static let promptTokenLimit = 1 << 30
+    /// Longer answers are reserved room for as they grow, in tokens: a client's limit is a claim, not a fact.
+    private static let outputReservationLimit = 8192
+
     /// The pool's name.
     public let name: String
     /// The endpoints with their live load.
@@ -45,13 +50,7 @@ public struct PoolScheduler: Sendable {
         let workClass = WorkClass(priority: request.priority)
         counters.submitted[workClass, default: 0] += 1
         if isDraining { return [reject(request.id, .shuttingDown, now: now)] }
-        let expected =
-            request.runsToLimit
-            ? request.maxOutputTokens ?? 0
-            : outputLengths[workClass]?.expectedTokens(maxTokens: request.maxOutputTokens) ?? 0
-        let demand = RequestDemand(
-            promptTokens: request.promptTokens, expectedOutputTokens: expected,
-            uncachedPromptTokens: max(0, request.promptTokens - request.cachedPromptTokens))
+        let demand = demand(of: request, workClass)
         guard request.isMessage || endpoints.contains(where: \.isUp) else {
             return [reject(request.id, .noEndpoints, now: now)]
         }
@@ -81,7 +80,7 @@ public struct PoolScheduler: Sendable {
             outputTokens > entry.demand.expectedOutputTokens
         else { return }
         var demand = entry.demand
-        demand.expectedOutputTokens = outputTokens + outputTokens / 4
+        demand.expectedOutputTokens = min(outputTokens, Self.promptTokenLimit) * 5 / 4
         endpoints[placement.endpoint.index].load.revise(entry.demand, to: demand, entry.workClass)
         entry.demand = demand
         held[id] = entry
@@ -118,11 +117,7 @@ public struct PoolScheduler: Sendable {
         unplace(id, entry, placement)
         held[id]?.placement = nil
         held[id]?.failedEndpoints.append(placement.endpoint)
-        let untried = endpoints.indices.contains {
-            endpoints[$0].isUp && EndpointID($0) != placement.endpoint
-                && !entry.failedEndpoints.contains(EndpointID($0))
-        }
-        guard untried, !entry.request.isMessage, room.insert(waiting(entry.request, now: now)) == nil else {
+        guard hasUntriedEndpoint(id), !entry.request.isMessage, room.insert(waiting(entry.request, now: now)) == nil else {
             held[id] = nil
             return [reject(id, .endpointsFailed, now: now)] + placeWaiting(now: now)
         }
@@ -208,10 +203,32 @@ extension PoolScheduler {
             countsAgainstLimits: !request.isMessage)
     }
 
+    /// What a request will take up, as far as can be known; every number in it is bounded, whatever the client wrote.
+    private func demand(of request: PoolRequest, _ workClass: WorkClass) -> RequestDemand {
+        let limit = request.maxOutputTokens.map { max(0, $0) }
+        let expected =
+            request.runsToLimit
+            ? limit ?? 0 : outputLengths[workClass]?.expectedTokens(maxTokens: limit) ?? 0
+        let prompt = min(max(0, request.promptTokens), Self.promptTokenLimit)
+        let demand = RequestDemand(
+            promptTokens: prompt, expectedOutputTokens: min(expected, Self.outputReservationLimit),
+            uncachedPromptTokens: min(max(0, prompt - max(0, request.cachedPromptTokens)), prompt))
+        // What no cache can hold is for the engine to refuse; counted, it would hold everybody else up until then.
+        let largest = endpoints.compactMap(\.capacity.kvTokens).max() ?? .max
+        return demand.kvTokens > largest ? RequestDemand(promptTokens: 0, expectedOutputTokens: 0) : demand
+    }
+
     private mutating func placeWaiting(now: Instant) -> [SchedulerAction] {
         guard room.count > 0 else { return [] }
         var actions: [SchedulerAction] = []
         while let head = room.head(realtime: true), let entry = held[head.id] {
+            // Nobody may wait for endpoints that have all failed it, least of all in front of others.
+            if !entry.failedEndpoints.isEmpty, !hasUntriedEndpoint(head.id) {
+                room.remove(head.id)
+                held[head.id] = nil
+                actions.append(reject(head.id, .endpointsFailed, now: now))
+                continue
+            }
             var picked = pick(for: entry, now: now)
             if picked == nil {
                 actions += makeRoom(for: entry.demand, now: now)
@@ -228,6 +245,11 @@ extension PoolScheduler {
             actions.append(place(head.id, on: endpoint, now: now))
         }
         return actions
+    }
+
+    private func hasUntriedEndpoint(_ id: UInt64) -> Bool {
+        let failed = held[id]?.failedEndpoints ?? []
+        return endpoints.indices.contains { endpoints[$0].isUp && !failed.contains(EndpointID($0)) }
     }
 
     private mutating func pick(for entry: HeldRequest, now: Instant) -> EndpointID? {

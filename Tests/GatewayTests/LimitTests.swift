@@ -83,6 +83,20 @@ struct LimitTests {
         }
     }
 
+    @Test("a client that pipelines requests by the thousand is cut off")
+    func pipelineFlood() async throws {
+        let upstream = try await TestUpstream.start()
+        try await TestGateway.with(TestGateway.pool([upstream.port])) { test in
+            let client = try await test.connect()
+            client.post(smallBody)
+            _ = await upstream.requests.next()
+            client.send(String(repeating: "GET /health HTTP/1.1\r\nHost: t\r\n\r\n", count: 5000))
+            #expect(await client.readToEnd() == "")
+            #expect(await test.observer.records.next().clientLeft)
+            test.expectIdle()
+        }
+    }
+
     @Test("a head that is too long gets 431", arguments: ["header", "many", "line"])
     func longHead(kind: String) async throws {
         let upstream = try await TestUpstream.start()

@@ -124,8 +124,9 @@ private func endpoint(kvTokens: Int? = 421_000, realtime: Int = 0, sheddable: In
 
     @Test func theOutputLengthEstimateFindsItsQuantile() {
         var estimate = OutputLengthEstimate(quantile: 0.75)
-        #expect(estimate.expectedTokens(maxTokens: 4000) == 4000)
-        #expect(estimate.expectedTokens(maxTokens: nil) == 256)
+        #expect(estimate.expectedTokens(maxTokens: 4000) == 512)
+        #expect(estimate.expectedTokens(maxTokens: 40) == 40)
+        #expect(estimate.expectedTokens(maxTokens: nil) == 512)
         var generator = SeededGenerator(seed: 3)
         for _ in 0..<5000 { estimate.observe(outputTokens: Int.random(in: 0..<1000, using: &generator)) }
         #expect(abs(estimate.expectedTokens(maxTokens: nil) - 750) < 120)

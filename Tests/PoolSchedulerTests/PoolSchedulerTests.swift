@@ -90,6 +90,36 @@ import Testing
         #expect(scheduler.requestCount == 0)
     }
 
+    @Test func aRequestWhoseLastHopeGoesDownDoesNotHoldUpTheLine() {
+        var scheduler = makeScheduler(endpoints: 2, concurrency: 1)
+        guard case .start(1, let first)? = scheduler.submit(chat(1), now: .zero).first else {
+            Issue.record("not started")
+            return
+        }
+        #expect(scheduler.submit(chat(2), now: .zero).started == [2])
+        #expect(scheduler.failedBeforeAnswer(1, now: .zero).isEmpty, "it waits for the other endpoint")
+        let other = EndpointID(1 - first.index)
+        _ = scheduler.endpointChanged(other, isUp: false, now: .zero)
+        let actions = scheduler.submit(chat(3), now: .zero)
+        #expect(actions.rejected == [1: .endpointsFailed])
+        #expect(actions.started == [3])
+    }
+
+    @Test(arguments: [true, false]) func absurdNumbersNeitherTrapNorHoldOthersUp(runsToLimit: Bool) {
+        var scheduler = makeScheduler(kvTokens: 100_000)
+        for id in 1...3 {
+            let absurd = PoolRequest(
+                id: UInt64(id), priority: 0, promptTokens: id == 3 ? .max : 1000, cachedPromptTokens: .min,
+                maxOutputTokens: .max, runsToLimit: runsToLimit)
+            #expect(scheduler.submit(absurd, now: .zero).started == [UInt64(id)])
+            scheduler.firstToken(UInt64(id), now: .zero)
+            scheduler.progressed(UInt64(id), outputTokens: id == 2 ? 10_000 : 1)
+        }
+        #expect(scheduler.submit(chat(9), now: .zero).started == [9])
+        for id in [1, 2, 3, 9] { _ = scheduler.finished(UInt64(id), outputTokens: .max, now: .zero) }
+        #expect(scheduler.endpoints[0].load == EndpointLoad())
+    }
+
     @Test func aFailedMessageGoesBackToItsQueue() {
         var scheduler = makeScheduler(endpoints: 2)
         _ = scheduler.submit(message(1), now: .zero)
