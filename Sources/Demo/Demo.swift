@@ -170,9 +170,9 @@ public struct Demo: Sendable {
           curl \(started.gatewayURL)/v1/chat/completions -H 'content-type: application/json' \\
             -d '{"model":"\(model)","stream":true,"max_tokens":40,"messages":[{"role":"user","content":"Hello!"}]}'
 
-          python3 -c 'from openai import OpenAI; c = OpenAI(base_url="\(started.gatewayURL)/v1", api_key="none"); \
-        print(c.chat.completions.create(model="\(model)", max_tokens=40, \
-        messages=[{"role": "user", "content": "Hello!"}]).choices[0].message.content)'
+          python3 -c 'from openai import OpenAI; weir = OpenAI(base_url="\(started.gatewayURL)/v1", api_key="none"); \
+        chat = weir.chat.completions.create(model="\(model)", max_tokens=40, \
+        messages=[{"role": "user", "content": "Hello!"}]); print(chat.choices[0].message.content)'
 
         """
     }

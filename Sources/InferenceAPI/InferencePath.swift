@@ -19,16 +19,26 @@ public enum InferencePath: Hashable, Sendable {
     ///
     /// Paths with `.` or `..` segments, plain or percent-encoded, are `none`: a model server that resolves them must not
     /// be led out of `/v1/`.
-    public init(target: some StringProtocol) {
+    public init(target: String) {
+        // Nearly every target is one of these as it stands.
+        if let known = Self.wellKnown(target) {
+            self = known
+            return
+        }
         var path = target.prefix { $0 != "?" && $0 != "#" }
         if path.utf8.count > 1, path.hasSuffix("/") { path.removeLast() }
+        let plain = String(path)
+        self = Self.wellKnown(plain) ?? (plain.hasPrefix("/v1/") && !Self.mayClimb(plain) ? .passthrough : .none)
+    }
+
+    private static func wellKnown(_ path: String) -> InferencePath? {
         switch path {
-        case "/v1/chat/completions": self = .chatCompletions
-        case "/v1/completions": self = .completions
-        case "/v1/embeddings": self = .embeddings
-        case "/v1/responses": self = .responses
-        case "/v1/models": self = .models
-        default: self = path.hasPrefix("/v1/") && !Self.mayClimb(path) ? .passthrough : .none
+        case "/v1/chat/completions": .chatCompletions
+        case "/v1/completions": .completions
+        case "/v1/embeddings": .embeddings
+        case "/v1/responses": .responses
+        case "/v1/models": .models
+        default: nil
         }
     }
 
@@ -41,7 +51,7 @@ public enum InferencePath: Hashable, Sendable {
     }
 
     /// Whether some reader could take a segment of the path for `.` or `..`.
-    private static func mayClimb(_ path: some StringProtocol) -> Bool {
+    private static func mayClimb(_ path: String) -> Bool {
         let plain = path.lowercased()
         if plain.contains("%2f") || plain.contains("%5c") || plain.contains("\\") { return true }
         return plain.split(separator: "/", omittingEmptySubsequences: true).contains { segment in

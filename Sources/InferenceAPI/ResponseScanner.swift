@@ -21,6 +21,8 @@ public struct ResponseScanner: Sendable {
             }
             if let contentEncoding, !contentEncoding.isEmpty, contentEncoding != "identity" {
                 self = .opaque
+            } else if contentType == "application/json" {
+                self = .json
             } else if starts(with: "text/event-stream") {
                 self = .eventStream
             } else if starts(with: "application/json") {
