@@ -124,7 +124,8 @@ let package = Package(
                 "Basics", "InferenceAPI", "Pool", "Admission", "Harvest", "PoolScheduler", "EngineModel", "ModelServer",
             ]),
         .testTarget(name: "TidyTests", swiftSettings: strict),
-        .testTarget(name: "DocumentationTests", dependencies: ["Telemetry", "WeirConfiguration"], swiftSettings: strict),
+        .testTarget(
+            name: "DocumentationTests", dependencies: ["Telemetry", "WeirConfiguration"], swiftSettings: strict),
         tests(of: "Basics"),
         tests(of: "InferenceAPI", uses: ["Basics"]),
         tests(of: "Pool", uses: ["Basics"]),

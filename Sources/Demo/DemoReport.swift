@@ -72,7 +72,8 @@ struct DemoReport {
         table.records.map { act, record in
             let highest = record.pool.map { Double(max($0.realtime, $0.batch)) }.max() ?? 1
             return LinePlot(
-                title: act.introduction, description: "Requests in flight on all servers together: real-time (grey line) and batch (tinted).",
+                title: act.introduction,
+                description: "Requests in flight on all servers together: real-time (grey line) and batch (tinted).",
                 xAxis: .time(upTo: record.pool.last?.seconds ?? 1), yAxis: .linear(upTo: highest),
                 xLabel: "seconds", yLabel: "requests in flight", xText: { "\(Int($0))" }, yText: { "\(Int($0))" },
                 series: [

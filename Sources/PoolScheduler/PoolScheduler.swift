@@ -117,7 +117,8 @@ public struct PoolScheduler: Sendable {
         unplace(id, entry, placement)
         held[id]?.placement = nil
         held[id]?.failedEndpoints.append(placement.endpoint)
-        guard hasUntriedEndpoint(id), !entry.request.isMessage, room.insert(waiting(entry.request, now: now)) == nil else {
+        guard hasUntriedEndpoint(id), !entry.request.isMessage, room.insert(waiting(entry.request, now: now)) == nil
+        else {
             held[id] = nil
             return [reject(id, .endpointsFailed, now: now)] + placeWaiting(now: now)
         }
