@@ -53,6 +53,19 @@ struct Band {
         return nil
     }
 
+    /// The first `limit` in order.
+    mutating func first(_ limit: Int) -> [WaitingRequest] {
+        var places: [Place] = []
+        var requests: [WaitingRequest] = []
+        while requests.count < limit, let place = order.popMin() {
+            guard let entry = waiting[place.id], entry.arrival == place.arrival else { continue }
+            places.append(place)
+            requests.append(entry.request)
+        }
+        order.insert(contentsOf: places)
+        return requests
+    }
+
     private mutating func compact() {
         order = Heap(
             waiting.values.map {

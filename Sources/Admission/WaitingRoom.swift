@@ -55,6 +55,14 @@ public struct WaitingRoom: Sendable {
         return nil
     }
 
+    /// Up to `limit` requests in turn behind the head, of the head's band alone: who may pass a head that does not fit.
+    public mutating func behindHead(realtime: Bool, limit: Int) -> [WaitingRequest] {
+        for index in bands.indices where (bands[index].priority >= 0) == realtime {
+            if bands[index].head() != nil { return Array(bands[index].first(limit + 1).dropFirst()) }
+        }
+        return []
+    }
+
     /// Takes a request out; nil if it does not wait here.
     @discardableResult
     public mutating func remove(_ id: UInt64) -> WaitingRequest? {

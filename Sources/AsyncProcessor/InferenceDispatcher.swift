@@ -5,7 +5,7 @@ public import Delivery
 public struct AsyncRequest: Sendable {
     /// The id of the message, for logs.
     public let id: String
-    /// The message's number in the queue: among equal deadlines the lower one goes first.
+    /// The message's number in the queue, for logs.
     public let sequence: Int64
     /// When the answer stops being of use, since the Unix epoch; the earliest goes first.
     public let deadline: Instant
@@ -17,8 +17,6 @@ public struct AsyncRequest: Sendable {
     public let body: [UInt8]
     /// The model named in the body.
     public let model: String?
-    /// A rough size of the prompt, in tokens, from the size of the body at four bytes for each.
-    public var promptTokensEstimate: Int { max(1, body.count / 4) }
 
     /// Creates the request of a message.
     public init(_ message: InferenceMessage, sequence: Int64) {
@@ -36,7 +34,7 @@ public struct AsyncRequest: Sendable {
 public protocol InferenceDispatcher: Sendable {
     /// Waits until the pool can carry the request, sends it, and returns how it ended.
     ///
-    /// Many calls wait at a time; the dispatcher starts them by deadline and sequence whenever it sees slack. It calls
+    /// Many calls wait at a time; the dispatcher starts them by deadline, then as they came, whenever it sees slack. It calls
     /// `started` once, when it gives the request to an endpoint, and not at all if it never does.
     ///
     /// Cancelling the calling task takes the request back: one that waits is withdrawn, one that is on its way is aborted

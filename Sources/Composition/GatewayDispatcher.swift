@@ -12,11 +12,14 @@ struct GatewayDispatcher: InferenceDispatcher {
     /// The priority of the queue's objective; below zero.
     let priority: Int
     let clock: any DeliveryClock
+    /// A longer answer ends its message with an error.
+    private static let maxAnswerBytes = 64 << 20
 
     func perform(_ request: AsyncRequest, started: @escaping @Sendable () -> Void) async -> AttemptOutcome {
         var call = InferenceCall(
             path: request.path, headers: request.headers.map { (name: $0.key, value: $0.value) },
-            body: ByteBuffer(bytes: request.body), priority: priority)
+            body: ByteBuffer(bytes: request.body), requestID: nil, priority: priority,
+            maxAnswerBytes: Self.maxAnswerBytes)
         if !request.headers.keys.contains(where: { $0.lowercased() == HeaderName.contentType }) {
             call.headers.append((name: HeaderName.contentType, value: "application/json"))
         }
@@ -42,7 +45,13 @@ struct GatewayDispatcher: InferenceDispatcher {
                     statusCode: error.status, body: error.jsonBody(), contentType: "application/json"))
         case .rejected(let error): .rejected(reason: error.message, retryAfter: error.retryAfter)
         case .evicted: .evicted
-        case .failed(let error): .failed(error.status == 504 ? .timedOut : .connectionLost, endpoint: nil)
+        case .failed(let error):
+            switch error.code {
+            case .shuttingDown: .withdrawn(.stopping)
+            case .answerTooLarge: .failed(.answerTooLong, endpoint: nil)
+            case .upstreamTimeout: .failed(.timedOut, endpoint: nil)
+            default: .failed(.connectionLost, endpoint: nil)
+            }
         case .cancelled: .withdrawn(.stopping)
         }
     }

@@ -10,6 +10,8 @@ import Telemetry
 struct StatusReport {
     let gateway: GatewayStatus
     let queues: [QueueStatus]
+    /// The priorities that the configuration names; their gauges are written also when nobody waits.
+    let priorities: [Int]
 
     /// For the status page.
     func snapshot(version: String, uptimeSeconds: Double) -> StatusSnapshot {
@@ -60,7 +62,7 @@ struct StatusReport {
     }
 
     private func write(_ pool: PoolStatus, to registry: MetricsRegistry) {
-        var waiting = [0: 0, -1: 0]
+        var waiting = Dictionary(priorities.map { ($0, 0) }, uniquingKeysWith: { first, _ in first })
         for band in pool.queue { waiting[band.priority] = band.requests }
         for (priority, requests) in waiting {
             registry.instrument(MetricCatalog.queueDepth, pool.name, String(priority)).set(requests)

@@ -1,5 +1,6 @@
 import Basics
 import Gateway
+import Harvest
 public import Logging
 import Pool
 import ServiceLifecycle
@@ -78,8 +79,9 @@ public struct WeirService: Sendable {
             await gateway.shutdown()
             throw error
         }
+        let priorities = [0] + configuration.objectives.map(\.priority)
         let report: @Sendable () -> StatusReport = {
-            StatusReport(gateway: gateway.status(), queues: workers.map(\.status))
+            StatusReport(gateway: gateway.status(), queues: workers.map(\.status), priorities: priorities)
         }
         registry.onCollect { [logWriter] in
             report().write(to: registry)
@@ -172,8 +174,21 @@ public struct WeirService: Sendable {
 
     // MARK: Parts
 
+    /// Says so if an engine is too slow for batch work ever to run beside real-time work within the objective.
+    private func warnOfSlowEngines(_ settings: GatewayConfiguration) {
+        for pool in settings.pools {
+            let allowed = pool.harvest.stepShare * pool.harvest.tpotLimitMilliseconds
+            let base = pool.endpoints.map(\.capacity.stepTime.baseMilliseconds).max() ?? 0
+            guard base >= allowed else { continue }
+            logger.warning(
+                "batch work will run only while no real-time request does: a step takes longer than harvest allows",
+                metadata: ["pool": "\(pool.name)", "step_ms": "\(base)", "allowed_ms": "\(allowed)"])
+        }
+    }
+
     private func startGateway(observer: GatewayMetrics) async throws(ServiceError) -> Gateway {
         let settings = try GatewayConfiguration(configuration)
+        warnOfSlowEngines(settings)
         do {
             return try await Gateway.start(settings, observer: observer)
         } catch {

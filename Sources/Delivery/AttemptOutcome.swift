@@ -41,8 +41,8 @@ public enum TransportFailure: String, Hashable, Sendable, CaseIterable {
     case connectionLost = "connection lost"
     /// The endpoint took too long.
     case timedOut = "timed out"
-    /// What arrived was not HTTP, or more than is accepted.
-    case malformedAnswer = "malformed answer"
+    /// The answer is longer than is accepted; it would be again.
+    case answerTooLong = "answer too long"
 }
 
 /// Why the processor took a request back.

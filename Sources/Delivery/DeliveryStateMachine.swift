@@ -66,6 +66,7 @@ public struct DeliveryStateMachine: Sendable {
             record.failures += 1
             record.lastEndpoint = endpoint ?? record.lastEndpoint
             record.lastError = endpoint.map { "\(failure.rawValue) (\($0))" } ?? failure.rawValue
+            if failure == .answerTooLong { return .complete(failed("the answer is too long to be kept", now: now)) }
             return retry(after: nil, response: nil, now: now, using: &generator)
         case .rejected(let reason, let retryAfter):
             record.sheds += 1
@@ -112,15 +113,21 @@ public struct DeliveryStateMachine: Sendable {
             return .complete(expired(with: response, now: now))
         }
         if let limit = policy.maximumFailures, record.failures >= limit {
-            var result = finish(with: response, now: now)
-            result.errorCode = .inferenceError
-            result.errorMessage =
-                "gave up after \(record.failures) failures, the last: \(record.lastError ?? "unknown")"
-            return .complete(result)
+            let reason = "gave up after \(record.failures) failures, the last: \(record.lastError ?? "unknown")"
+            return .complete(failed(reason, with: response, now: now))
         }
         let pause = policy.backoff(
             setback: record.failures + record.sheds, remaining: remaining, retryAfter: retryAfter, using: &generator)
         return .retry(at: now + pause)
+    }
+
+    private mutating func failed(
+        _ reason: String, with response: AttemptResponse? = nil, now: Instant
+    ) -> InferenceResult {
+        var result = finish(with: response, now: now)
+        result.errorCode = .inferenceError
+        result.errorMessage = reason
+        return result
     }
 
     private mutating func expired(with response: AttemptResponse? = nil, now: Instant) -> InferenceResult {

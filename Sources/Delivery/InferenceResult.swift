@@ -5,16 +5,8 @@ public import InferenceAPI
 public enum DeliveryErrorCode: String, Hashable, Sendable, CaseIterable {
     /// The deadline passed before a final answer arrived.
     case deadlineExceeded = "DEADLINE_EXCEEDED"
-    /// The producer withdrew the request.
-    case cancelled = "CANCELLED"
-    /// A gate refused the request for good.
-    case gateDropped = "GATE_DROPPED"
-    /// A gate could not decide.
-    case gateError = "GATE_ERROR"
     /// The model server could not be made to answer.
     case inferenceError = "INFERENCE_ERROR"
-    /// The request cannot be sent as it is.
-    case invalidRequest = "INVALID_REQUEST"
     /// The stored request can no longer be read.
     case payloadUnavailable = "PAYLOAD_UNAVAILABLE"
 }

@@ -13,7 +13,7 @@ import Synchronization
 final class ClientConnection: ChannelDuplexHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundIn = Never
-    typealias OutboundOut = HTTPServerResponsePart
+    typealias OutboundOut = ByteBuffer
 
     /// How long a client may take to read an error before its unread request is cut off.
     private static let lingerLimit = TimeSpan.seconds(2)
@@ -47,6 +47,7 @@ final class ClientConnection: ChannelDuplexHandler {
     private var headBytes = 0
     private var stalledSince: Instant?
     private var closesAfterAnswer = false
+    private var writer = MessageWriter()
 
     init(loop: LoopContext, isTrusted: Bool) {
         self.loop = loop
@@ -101,7 +102,8 @@ final class ClientConnection: ChannelDuplexHandler {
             }
         case .lingering(let since):
             if now - since > Self.lingerLimit { close() }
-        case .busy, .closed: break
+        case .busy: request?.checkTime(now: now, limits: limits)
+        case .closed: break
         }
     }
 
@@ -183,7 +185,7 @@ final class ClientConnection: ChannelDuplexHandler {
         closesAfterAnswer = request.isLast
         if request.expectsContinue {
             context?.writeAndFlush(
-                wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .continue))), promise: nil)
+                wrapOutboundOut(ByteBuffer(string: "HTTP/1.1 100 Continue\r\n\r\n")), promise: nil)
         }
         request.begin()
     }
@@ -220,7 +222,9 @@ final class ClientConnection: ChannelDuplexHandler {
 
     // MARK: Writing
 
-    private func write(_ part: HTTPServerResponsePart) { context?.write(wrapOutboundOut(part), promise: nil) }
+    private func writeBody(_ piece: ByteBuffer) {
+        if let context { writer.body(piece, to: context) }
+    }
 
     private func writeError(_ error: APIError, requestID: String) {
         var headers = HTTPHeaders()
@@ -233,12 +237,12 @@ final class ClientConnection: ChannelDuplexHandler {
         var headers = headers
         headers.add(name: HeaderName.requestID, value: requestID)
         headers.add(name: HeaderName.contentLength, value: String(body.count))
-        writeHead(status: HTTPResponseStatus(statusCode: status), headers)
-        if request?.head.method != .HEAD { write(.body(.byteBuffer(ByteBuffer(bytes: body)))) }
+        writeHead(status: HTTPResponseStatus(statusCode: status), headers, isChunked: false)
+        if request?.head.method != .HEAD { writeBody(ByteBuffer(bytes: body)) }
         endAnswer()
     }
 
-    private func writeHead(status: HTTPResponseStatus, _ headers: HTTPHeaders) {
+    private func writeHead(status: HTTPResponseStatus, _ headers: HTTPHeaders, isChunked: Bool) {
         var headers = headers
         // With the rest of a request unread the next one could not be found.
         closesAfterAnswer = closesAfterAnswer || isDraining || request?.isRead != true
@@ -247,7 +251,7 @@ final class ClientConnection: ChannelDuplexHandler {
         } else if request?.head.version == .http1_0 {
             headers.add(name: "connection", value: "keep-alive")
         }
-        write(.head(HTTPResponseHead(version: .http1_1, status: status, headers: headers)))
+        writer.begin(status, headers, isChunked: isChunked)
     }
 
     /// Writes the end of an answer and turns to the next request, or closes once everything has gone out.
@@ -255,8 +259,9 @@ final class ClientConnection: ChannelDuplexHandler {
         guard let context else { return }
         let isUnread = request?.isRead != true
         request = nil
+        writer.end()
         guard closesAfterAnswer || isDraining || isUnread else {
-            write(.end(nil))
+            writer.pass(to: context)
             context.flush()
             phase = .idle
             idleSince = GatewayClock.now()
@@ -269,7 +274,8 @@ final class ClientConnection: ChannelDuplexHandler {
         // With bytes unread a plain close would reset the connection, and the client might never see the answer: then
         // only the sending side closes, and the client is given a moment to read.
         sent.futureResult.whenComplete { _ in bound.value.close(mode: isUnread ? .output : .all, promise: nil) }
-        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: sent)
+        writer.pass(to: context, promise: sent)
+        context.flush()
         if isUnread { allowReading(true) }
     }
 }
@@ -287,6 +293,7 @@ extension ClientConnection: ExchangeSink {
         if isTrusted { headers.add(name: HeaderName.endpoint, value: answer.endpoint) }
         let length = answer.head.headers.first(name: HeaderName.contentLength)
         let status = answer.head.status
+        var isChunked = false
         if request?.head.method == .HEAD || status == .notModified || status == .noContent {
             if let length, status != .noContent { headers.add(name: HeaderName.contentLength, value: length) }
         } else if let length {
@@ -296,13 +303,18 @@ extension ClientConnection: ExchangeSink {
             closesAfterAnswer = true
         } else {
             BodyFraming.chunked.write(to: &headers)
+            isChunked = true
         }
-        writeHead(status: status, headers)
+        writeHead(status: status, headers, isChunked: isChunked)
     }
 
-    func answerBody(_ piece: ByteBuffer) { write(.body(.byteBuffer(piece))) }
+    func answerBody(_ piece: ByteBuffer) { writeBody(piece) }
 
-    func answerFlush() { context?.flush() }
+    func answerFlush() {
+        guard let context else { return }
+        writer.pass(to: context)
+        context.flush()
+    }
 
     func answerEnded() { endAnswer() }
 
@@ -314,8 +326,8 @@ extension ClientConnection: ExchangeSink {
 
     func answerCut(_ failure: ExchangeFailure, _ error: APIError, isEventStream: Bool, atEventBoundary: Bool) {
         guard isEventStream else { return close() }
-        if !atEventBoundary { write(.body(.byteBuffer(ByteBuffer(string: "\n\n")))) }
-        write(.body(.byteBuffer(ByteBuffer(bytes: error.streamEvent()))))
+        if !atEventBoundary { writeBody(ByteBuffer(string: "\n\n")) }
+        writeBody(ByteBuffer(bytes: error.streamEvent()))
         endAnswer()
     }
 }

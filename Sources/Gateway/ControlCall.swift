@@ -67,7 +67,8 @@ final class ControlCall: UpstreamReceiver {
     private func send(on connection: UpstreamConnection) {
         self.connection = connection
         let headers: HTTPHeaders = ["host": endpoint.name, "accept": "*/*"]
-        connection.begin(HTTPRequestHead(version: .http1_1, method: .GET, uri: path, headers: headers), for: self)
+        let head = HTTPRequestHead(version: .http1_1, method: .GET, uri: path, headers: headers)
+        connection.begin(head, isChunked: false, for: self)
         connection.finishRequest()
         connection.flush()
     }

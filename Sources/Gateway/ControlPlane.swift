@@ -104,7 +104,11 @@ final class ControlPlane {
             if check == .probe {
                 core.endpointIsDown(watch.id, pool: pool, reason: "its health page has status \(status)")
             }
-        case .failed: watch.health.failed(check, now: now)
+        case .failed:
+            watch.health.gotNoAnswer(check, now: now)
+            if watch.health.isSilent {
+                core.endpointIsDown(watch.id, pool: pool, reason: "it answers no checks any more")
+            }
         case .unreachable:
             watch.health.failed(check, now: now)
             core.endpointIsDown(watch.id, pool: pool, reason: "no connection could be opened")

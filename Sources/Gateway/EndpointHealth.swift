@@ -13,6 +13,9 @@ struct EndpointHealth {
         case metrics
     }
 
+    /// An endpoint counts as down after so many checks in a row without an answer. A single one may be an accident of
+    /// a busy server.
+    private static let silentChecksUntilDown = 3
     private static let firstBackoff = TimeSpan.milliseconds(250)
     private static let longestBackoff = TimeSpan.seconds(5)
     /// Models can be loaded at run time (adapters), so the question is asked again after this long.
@@ -22,6 +25,8 @@ struct EndpointHealth {
     private let asksForModels: Bool
     private var isChecking = false
     private var hasBeenChecked = false
+    /// Checks without an answer since the last answer.
+    private var silentChecks = 0
     private var backoff = Self.firstBackoff
     private var nextProbe: Instant?
     private var nextScrape = Instant.zero
@@ -50,10 +55,16 @@ struct EndpointHealth {
             }
             return now >= nextProbe ? .probe : nil
         }
-        if asksForModels, now >= nextModels { return .models }
-        if scrapeInterval != nil, now >= nextScrape { return .metrics }
-        return nil
+        // A page that stays away may be alone in that: whether the endpoint does is for the plainest question to say.
+        if silentChecks > 0, let nextProbe { return now >= nextProbe ? .probe : nil }
+        let scrapeIsDue = scrapeInterval != nil && now >= nextScrape
+        // What has been due for longer goes first, so that neither keeps the other away.
+        if asksForModels, now >= nextModels, !scrapeIsDue || nextModels <= nextScrape { return .models }
+        return scrapeIsDue ? .metrics : nil
     }
+
+    /// Whether so many checks in a row have got no answer that the endpoint counts as down.
+    var isSilent: Bool { silentChecks >= Self.silentChecksUntilDown }
 
     /// The endpoint answered a check.
     mutating func succeeded(_ check: Check, now: Instant) {
@@ -61,7 +72,10 @@ struct EndpointHealth {
         hasBeenChecked = true
         nextProbe = nil
         backoff = Self.firstBackoff
+        let wasInDoubt = silentChecks > 0 && !isSilent
+        silentChecks = 0
         switch check {
+        case .probe where wasInDoubt: break
         case .probe:
             nextModels = now
             nextScrape = now
@@ -70,10 +84,19 @@ struct EndpointHealth {
         }
     }
 
+    /// The check got no answer, or not in time.
+    mutating func gotNoAnswer(_ check: Check, now: Instant) {
+        let before = silentChecks
+        failed(check, now: now)
+        silentChecks = before + 1
+        if check != .probe { nextProbe = now + backoff }
+    }
+
     /// The check came to nothing.
     mutating func failed(_ check: Check, now: Instant) {
         isChecking = false
         hasBeenChecked = true
+        silentChecks = 0
         switch check {
         case .probe:
             nextProbe = now + backoff

@@ -46,6 +46,9 @@ final class Exchange {
     private var answerScanner = ResponseScanner(.opaque)
     private var reportedEvents = 0
     private var responseBytes = 0
+    /// Since when `responseBytes` has stood at `lastSeenResponseBytes`, as far as the time checks have seen.
+    private var stalledSince: Instant?
+    private var lastSeenResponseBytes = 0
     private var lastAnswerBytes: (UInt8, UInt8) = (0, 0)
     private var firstByteAt: Instant?
     private var error: APIError?
@@ -138,7 +141,15 @@ final class Exchange {
                 // If the endpoint takes no more of the body, it is the one that is silent.
                 abandon(upstream?.isWritable == false ? .firstByteTimeout : .bodyTimeout)
             }
-        case .waiting, .connecting, .answering(hasBegun: true), .ended: break
+        case .answering(hasBegun: true):
+            // Progress is looked for here, so that the pieces of an answer need not look at the clock.
+            if let stalledSince, responseBytes == lastSeenResponseBytes, upstream?.isReading == true {
+                if now - stalledSince > limits.upstreamStallTimeout { abandon(.upstreamStalled) }
+            } else {
+                lastSeenResponseBytes = responseBytes
+                stalledSince = now
+            }
+        case .waiting, .connecting, .ended: break
         }
     }
 
@@ -199,7 +210,7 @@ final class Exchange {
         let poolRequest = PoolRequest(
             id: id, priority: request.priority, promptTokens: estimatedPromptTokens, maxOutputTokens: outputLimit,
             runsToLimit: facts.ignoreEOS && outputLimit != nil, bytes: held.bytes, timeToLive: timeToLive,
-            deadline: request.deadline, isMessage: request.isMessage)
+            deadline: request.deadline, isMessage: request.isMessage, streams: facts.stream)
         pool?.submit(poolRequest, from: NIOLoopBound(self, eventLoop: loop.eventLoop))
     }
 
@@ -276,7 +287,7 @@ final class Exchange {
         let head = MessageHeaders.upstreamHead(
             of: request.head, endpoint: endpoint.name, requestID: request.requestID, isTrusted: request.isTrusted,
             framing: framing)
-        upstream.begin(head, for: self)
+        upstream.begin(head, isChunked: framing == .chunked, for: self)
         for piece in held.pieces { upstream.send(piece) }
         if machine.isBodyComplete { upstream.finishRequest() }
         sentAt = GatewayClock.now()

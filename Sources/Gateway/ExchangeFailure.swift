@@ -16,6 +16,10 @@ enum ExchangeFailure: Hashable {
     case upstreamBroke
     /// The endpoint kept silent for too long.
     case firstByteTimeout
+    /// The endpoint paused too long within its answer.
+    case upstreamStalled
+    /// The answer is longer than its caller keeps.
+    case answerTooLarge(limitBytes: Int)
     /// The client paused too long within the body.
     case bodyTimeout
     /// The body is over the limit.
@@ -41,6 +45,8 @@ enum ExchangeFailure: Hashable {
         case .unreachable: .upstreamFailure("could not be reached")
         case .upstreamBroke: .upstreamFailure("closed the connection before its answer was complete")
         case .firstByteTimeout: .upstreamTimeout(after: limits.firstByteTimeout)
+        case .upstreamStalled: .upstreamStalled(after: limits.upstreamStallTimeout)
+        case .answerTooLarge(let limitBytes): .answerTooLarge(limitBytes: limitBytes)
         case .bodyTimeout: .requestTimeout(after: limits.bodyTimeout)
         case .bodyTooLarge: .bodyTooLarge(limitBytes: limits.requestBodyBytes)
         case .bodyBudgetSpent: .saturated(retryAfter: .seconds(1))

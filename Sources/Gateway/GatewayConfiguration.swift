@@ -131,6 +131,8 @@ public struct GatewayLimits: Hashable, Sendable {
     public var keepAliveIdle = TimeSpan.seconds(75)
     /// From sending a request to the first byte of the endpoint's answer.
     public var firstByteTimeout = TimeSpan.seconds(600)
+    /// Longest pause between bytes of an answer that has begun, while the endpoint is being read from.
+    public var upstreamStallTimeout = TimeSpan.seconds(120)
     /// Longest time to open a connection to an endpoint.
     public var connectTimeout = TimeSpan.seconds(2)
     /// Longest time for which a client may take none of the bytes that wait for it.

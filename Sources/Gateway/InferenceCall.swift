@@ -23,7 +23,7 @@ public struct InferenceCall: Sendable {
     public var deadline: Instant?
     /// Whether a durable queue holds it: it then waits until its deadline, and may be called back at any time.
     public var isMessage: Bool
-    /// The longest answer that is kept; a longer one fails the call.
+    /// The longest answer that is kept; a longer one fails the call with the code `answerTooLarge`.
     public var maxAnswerBytes: Int
 
     /// Creates a call.
@@ -51,7 +51,8 @@ public enum InferenceOutcome: Sendable {
     case rejected(APIError)
     /// It had started and was stopped for more urgent work.
     case evicted
-    /// It had started and its endpoint, or the connection to it, failed. The error says how.
+    /// It had started and its endpoint, or the connection to it, failed. The error says how: its code is `shuttingDown`
+    /// if it was this gateway's own drain that ended it, and `answerTooLarge` if the answer did not fit.
     case failed(APIError)
     /// The calling task was cancelled.
     case cancelled
@@ -168,9 +169,7 @@ private final class InProcessSink: ExchangeSink {
     func answerBody(_ piece: ByteBuffer) {
         guard !isOver else { return }
         guard body.readableBytes + piece.readableBytes <= maxAnswerBytes else {
-            let exchange = exchange
-            end(.failed(.upstreamFailure("sent an answer longer than \(maxAnswerBytes) bytes")))
-            exchange?.clientLeft()
+            exchange?.abandon(.answerTooLarge(limitBytes: maxAnswerBytes))
             return
         }
         body.writeImmutableBuffer(piece)
@@ -190,8 +189,9 @@ private final class InProcessSink: ExchangeSink {
         switch failure {
         case .evicted: end(.evicted)
         case .rejected(let rejection) where rejection.cause == .endpointsFailed: end(.failed(error))
-        case .refused, .rejected, .bodyTooLarge, .bodyBudgetSpent, .bodyTimeout, .drained: end(.rejected(error))
-        case .unreachable, .upstreamBroke, .firstByteTimeout: end(.failed(error))
+        case .refused, .rejected, .bodyTooLarge, .bodyBudgetSpent, .bodyTimeout: end(.rejected(error))
+        case .unreachable, .upstreamBroke, .firstByteTimeout, .upstreamStalled, .answerTooLarge, .drained:
+            end(.failed(error))
         }
     }
 

@@ -60,6 +60,7 @@ enum MessageHeaders {
     }
 
     private static func connectionOptions(_ headers: HTTPHeaders) -> [Substring] {
+        guard headers.contains(name: "connection") else { return [] }
         let values = headers["connection"]
         if values.allSatisfy({ same($0, "close") || same($0, "keep-alive") }) { return [] }
         return headers[canonicalForm: "connection"].filter { !same($0, "close") && !same($0, "keep-alive") }

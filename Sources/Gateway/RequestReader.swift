@@ -8,10 +8,12 @@ import NIOHTTP1
 final class RequestReader {
     /// Longest request target; model servers have no use for longer ones.
     private static let targetLimitBytes = 8 << 10
+    /// What the gateway answers itself needs no body; after this much of one it is answered, and the connection closed.
+    private static let localBodyLimitBytes = 64 << 10
 
     private enum Handling {
         case exchange(Exchange)
-        case local(LocalAnswer)
+        case local(LocalAnswer, since: Instant)
     }
 
     let head: HTTPRequestHead
@@ -23,6 +25,7 @@ final class RequestReader {
     private let handling: Handling
     private let refusesAtOnce: Bool
     private let requestID: String
+    private var localBodyBytes = 0
     private unowned let connection: ClientConnection
 
     init(_ head: HTTPRequestHead, loop: LoopContext, isTrusted: Bool, connection: ClientConnection) {
@@ -33,7 +36,7 @@ final class RequestReader {
         let path = InferencePath(target: head.uri)
         let waits = facts.expectsContinue && head.version != .http1_0
         if let local = LocalAnswer(head, path: path, core: loop.core) {
-            handling = .local(local)
+            handling = .local(local, since: GatewayClock.now())
             refusesAtOnce = false
             expectsContinue = waits
             return
@@ -86,17 +89,31 @@ final class RequestReader {
     }
 
     func bodyArrived(_ piece: ByteBuffer) {
-        if case .exchange(let exchange) = handling { exchange.bodyArrived(piece) }
+        switch handling {
+        case .exchange(let exchange): exchange.bodyArrived(piece)
+        case .local(let answer, _):
+            localBodyBytes += piece.readableBytes
+            if localBodyBytes > Self.localBodyLimitBytes { write(answer) }
+        }
     }
 
     func bodyEnded() {
         isRead = true
         switch handling {
         case .exchange(let exchange): exchange.bodyEnded()
-        case .local(let answer):
-            connection.writeWhole(
-                status: answer.status, ["content-type": "application/json"], answer.body, requestID: requestID)
+        case .local(let answer, _): write(answer)
         }
+    }
+
+    private func write(_ answer: LocalAnswer) {
+        connection.writeWhole(
+            status: answer.status, ["content-type": "application/json"], answer.body, requestID: requestID)
+    }
+
+    /// An exchange watches its own time.
+    func checkTime(now: Instant, limits: GatewayLimits) {
+        guard case .local(_, let since) = handling, !isRead, now - since > limits.bodyTimeout else { return }
+        refuse(.requestTimeout(after: limits.bodyTimeout))
     }
 
     func clientPaused() {

@@ -23,6 +23,7 @@ final class UpstreamConnection: ChannelDuplexHandler {
 
     let endpoint: UpstreamEndpoint
     private let pool: UpstreamPool
+    private let writer: RequestWriter
     private var context: ChannelHandlerContext?
     private var receiver: (any UpstreamReceiver)?
     private var requestHasEnded = true
@@ -32,8 +33,10 @@ final class UpstreamConnection: ChannelDuplexHandler {
     /// When it was last put away.
     var idleSince = Instant.zero
 
-    init(endpoint: UpstreamEndpoint, pool: UpstreamPool) {
+    /// - Parameter writer: encodes what is sent; in the same pipeline, nearer to the socket.
+    init(endpoint: UpstreamEndpoint, pool: UpstreamPool, writer: RequestWriter) {
         self.endpoint = endpoint
+        self.writer = writer
         self.pool = pool
     }
 
@@ -43,20 +46,19 @@ final class UpstreamConnection: ChannelDuplexHandler {
     // MARK: Sending
 
     /// Sends a request's head; the answer goes to `receiver`.
-    func begin(_ head: HTTPRequestHead, for receiver: any UpstreamReceiver) {
+    func begin(_ head: HTTPRequestHead, isChunked: Bool, for receiver: any UpstreamReceiver) {
         self.receiver = receiver
         requestHasEnded = false
         answerAllowsReuse = false
+        writer.isChunked = isChunked
         context?.write(wrapOutboundOut(.head(head)), promise: nil)
     }
 
-    func send(_ piece: ByteBuffer) {
-        context?.write(wrapOutboundOut(.body(.byteBuffer(piece))), promise: nil)
-    }
+    func send(_ piece: ByteBuffer) { writer.body(piece) }
 
     func finishRequest() {
         requestHasEnded = true
-        context?.write(wrapOutboundOut(.end(nil)), promise: nil)
+        writer.end()
     }
 
     func flush() { context?.flush() }
@@ -66,6 +68,9 @@ final class UpstreamConnection: ChannelDuplexHandler {
         receiver = nil
         context?.close(promise: nil)
     }
+
+    /// Whether what the endpoint sends is being read.
+    var isReading: Bool { !readIsPaused }
 
     /// Reads no more, or reads on. A close by the endpoint is noticed either way.
     func setReading(_ isOn: Bool) {
@@ -101,7 +106,7 @@ final class UpstreamConnection: ChannelDuplexHandler {
             self.receiver = nil
             setReading(true)
             // An answer that came before the whole request was sent leaves the rest of it owing: no reuse.
-            if answerAllowsReuse, requestHasEnded, context.channel.isActive {
+            if answerAllowsReuse, requestHasEnded {
                 pool.putBack(self)
             } else {
                 context.close(promise: nil)

@@ -39,11 +39,10 @@ final class UpstreamPool {
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let pipeline = channel.pipeline.syncOperations
-                    var framing = HTTPRequestEncoder.Configuration()
-                    framing.automaticallySetFramingHeaders = false
-                    try pipeline.addHandler(HTTPRequestEncoder(configuration: framing))
+                    let writer = RequestWriter()
+                    try pipeline.addHandler(writer)
                     try pipeline.addHandler(ByteToMessageHandler(HTTPResponseDecoder()))
-                    try pipeline.addHandler(UpstreamConnection(endpoint: endpoint, pool: bound.value))
+                    try pipeline.addHandler(UpstreamConnection(endpoint: endpoint, pool: bound.value, writer: writer))
                 }
             }
         let connecting =

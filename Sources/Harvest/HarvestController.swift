@@ -64,6 +64,9 @@ public struct HarvestController: Sendable {
         let cost = steps.cost(of: demand)
         let further = (steps.left - steps.costOfRealtime(requests: rises.reserve)) / cost
         var allowed = max(0, load.sheddableRequests + Int(further.rounded(.down)))
+        // An idle endpoint takes one whatever it costs: nobody is there to be slowed down.
+        let isIdle = load.requests == 0 && endpoint.foreignLoad.requests(now: now) == 0
+        if isIdle { allowed = max(1, allowed) }
         if let limit = configuration.maxInFlightPerEndpoint { allowed = min(allowed, limit) }
         var state = HarvestState(
             requestCap: max(0, Double(load.requests) + steps.left / cost), reserve: rises.reserve,
@@ -78,7 +81,7 @@ public struct HarvestController: Sendable {
             state.limit = .stepTime
         } else if prefillLevel(of: endpoint, now: now) <= 0 {
             state.limit = .prefill
-        } else if let kvTokens = endpoint.capacity.kvTokens,
+        } else if !isIdle, let kvTokens = endpoint.capacity.kvTokens,
             Double(load.reservedKVTokens + demand.kvTokens) > configuration.kvShare * Double(kvTokens)
         {
             state.limit = .kvCache
@@ -104,7 +107,8 @@ public struct HarvestController: Sendable {
     }
 
     private func isSurging(_ steps: StepBudget, oldestSilence: TimeSpan) -> Bool {
-        steps.leftOfRealtime < 0 || oldestSilence.milliseconds > configuration.ttftLimitMilliseconds / 2
+        guard steps.realtimeRequests > 0 else { return false }
+        return steps.leftOfRealtime < 0 || oldestSilence.milliseconds > configuration.ttftLimitMilliseconds / 2
     }
 
     private mutating func prefillLevel(of endpoint: Endpoint, now: Instant) -> Double {

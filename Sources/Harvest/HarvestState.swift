@@ -12,8 +12,6 @@ public struct HarvestState: Hashable, Sendable {
 
 /// What keeps the next batch request from starting.
 public enum HarvestLimit: String, Hashable, Sendable, CaseIterable {
-    /// Real-time requests wait in the gateway: they go first, always.
-    case realtimeWaiting = "realtime-waiting"
     /// The endpoint is down or full.
     case endpoint = "endpoint"
     /// One more request would make steps too long.

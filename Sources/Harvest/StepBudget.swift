@@ -8,8 +8,9 @@ import Pool
 /// contexts differ between real-time and batch work.
 struct StepBudget {
     private let model: StepTimeModel
-    private let realtimeRequests: Int
     private let meanRealtimeContextTokens: Int
+    /// Real-time requests in flight, those of others included.
+    let realtimeRequests: Int
     /// Step time left for further requests; negative if the endpoint holds too many.
     let left: Double
     /// Step time that would be left if there were no batch work.

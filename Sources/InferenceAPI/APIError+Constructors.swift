@@ -121,6 +121,16 @@ extension APIError {
         APIError(.upstreamTimeout, "The model server did not answer within \(seconds(limit)).")
     }
 
+    /// 504: the model server began its answer and then kept silent for too long.
+    public static func upstreamStalled(after limit: TimeSpan) -> APIError {
+        APIError(.upstreamTimeout, "The model server paused its answer for longer than \(seconds(limit)).")
+    }
+
+    /// 502: the model server's answer is longer than the caller keeps; asking again would give another such answer.
+    public static func answerTooLarge(limitBytes: Int) -> APIError {
+        APIError(.answerTooLarge, "The model server's answer is longer than the limit of \(limitBytes) bytes.")
+    }
+
     /// 500: a fault of Weir's own; the request id finds it in the log.
     public static var internalError: APIError {
         APIError(.internalError, "The gateway failed to handle the request; its log has the details.")

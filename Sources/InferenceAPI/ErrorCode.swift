@@ -44,8 +44,10 @@ public enum ErrorCode: String, CaseIterable, Hashable, Sendable {
     case shuttingDown = "shutting_down"
     /// The model server broke off or could not be reached.
     case upstreamFailure = "upstream_failure"
-    /// The model server did not answer in time.
+    /// The model server did not answer in time, or paused its answer for too long.
     case upstreamTimeout = "upstream_timeout"
+    /// The model server's answer is longer than the caller keeps.
+    case answerTooLarge = "answer_too_large"
     /// A fault of Weir's own.
     case internalError = "internal_error"
 
@@ -81,6 +83,7 @@ public enum ErrorCode: String, CaseIterable, Hashable, Sendable {
         case .shuttingDown: Self.unavailable(503, .shuttingDown)
         case .upstreamFailure: Self.unavailable(502, nil)
         case .upstreamTimeout: Self.unavailable(504, nil)
+        case .answerTooLarge: Row(status: 502, type: "server_error", isRetryable: false, dropReason: nil)
         case .internalError: Row(status: 500, type: "server_error", isRetryable: true, dropReason: nil)
         }
     }

@@ -38,6 +38,14 @@ struct JSONTokenizer {
     /// Whether the top-level object has closed and nothing but white space followed.
     var isComplete: Bool { state == .done && defect == nil }
 
+    /// UTF-8 bytes so far of the string value that is being read and only measured; nil between such strings.
+    var openStringBytes: Int? {
+        switch state {
+        case .string, .escape, .unicode: role == .measured ? utf8Length : nil
+        default: nil
+        }
+    }
+
     private var place: JSONPlace { JSONPlace(depth: depth, arrays: arrays) }
 
     /// Forgets the document, keeps the buffer.

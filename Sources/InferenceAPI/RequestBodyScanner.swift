@@ -27,9 +27,9 @@ public struct RequestBodyScanner: Sendable {
     /// What is wrong with the body so far, if anything.
     public var malformed: JSONDefect? { tokenizer.defect }
 
-    /// What the bytes so far say.
+    /// What the bytes so far say; of a string that has not ended, what there is of it.
     public var facts: RequestBodyFacts {
-        var facts = visitor.facts
+        var facts = visitor.facts(openStringBytes: tokenizer.openStringBytes)
         facts.totalBytes = totalBytes
         return facts
     }

@@ -40,7 +40,8 @@ struct RequestBodyVisitor: JSONVisitor {
     /// Whether the model's name did not fit `JSONTokenizer.captureLimitBytes`.
     private(set) var modelIsTooLong = false
 
-    var facts: RequestBodyFacts {
+    /// - Parameter openStringBytes: the length so far of a string value that has begun and not ended.
+    func facts(openStringBytes: Int?) -> RequestBodyFacts {
         var facts = RequestBodyFacts()
         facts.model = model
         facts.modelRange = modelRange
@@ -54,6 +55,9 @@ struct RequestBodyVisitor: JSONVisitor {
             facts.promptBytes += sections[index].bytes
             facts.promptTokenIDs += sections[index].tokenIDs
             facts.mediaItems += sections[index].mediaItems
+        }
+        if let openStringBytes, field.section != nil {
+            if stringIsMedia { facts.mediaItems += 1 } else { facts.promptBytes += openStringBytes }
         }
         return facts
     }

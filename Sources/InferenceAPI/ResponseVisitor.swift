@@ -1,5 +1,8 @@
 /// Turns the tokens of a response object, or of one event's object, into usage, errors and signs of output.
 struct ResponseVisitor: JSONVisitor {
+    /// Larger counts are taken for this one: no server means them, and sums of them must not overflow.
+    static let tokenLimit = 1 << 32
+
     /// The keys that matter on the way to a value.
     private enum Key: UInt8 {
         case other, usage, error, type, choices, delta, wrapper, output
@@ -55,14 +58,15 @@ struct ResponseVisitor: JSONVisitor {
 
     mutating func number(_ integer: Int?, at place: JSONPlace) {
         guard let integer, integer >= 0, place.arrays == 0 else { return }
+        let tokens = min(integer, Self.tokenLimit)
         let base = path[0] == .wrapper ? 1 : 0
         guard place.depth > base, path[base] == .usage else { return }
         var counts = usage ?? TokenUsage()
         switch (place.depth - base, place.depth - base >= 2 ? path[base + 1] : .other) {
-        case (2, .promptTokens): counts.promptTokens = integer
-        case (2, .completionTokens): counts.completionTokens = integer
-        case (2, .cacheReadTokens): counts.cachedPromptTokens = integer
-        case (3, .tokenDetails) where path[base + 2] == .cachedTokens: counts.cachedPromptTokens = integer
+        case (2, .promptTokens): counts.promptTokens = tokens
+        case (2, .completionTokens): counts.completionTokens = tokens
+        case (2, .cacheReadTokens): counts.cachedPromptTokens = tokens
+        case (3, .tokenDetails) where path[base + 2] == .cachedTokens: counts.cachedPromptTokens = tokens
         default: return
         }
         usage = counts

@@ -48,7 +48,8 @@ struct WeirDispatcher: Dispatcher {
     mutating func happened(_ event: FleetEvent, now: Instant, fleet: inout Fleet) {
         switch event {
         case .firstToken(let id):
-            scheduler.firstToken(UInt64(id), now: now)
+            // The answers to messages come in one piece: nobody sees their first token.
+            if fleet.requests[id].workClass == .realtime { scheduler.firstToken(UInt64(id), now: now) }
         case .progressed(let id, let tokens):
             if tokens % Self.progressInterval == 0 { scheduler.progressed(UInt64(id), outputTokens: tokens) }
         case .finished(let id):
@@ -74,7 +75,7 @@ struct WeirDispatcher: Dispatcher {
                     PoolRequest(
                         id: UInt64(id), priority: -1, promptTokens: Int(request.promptTokens),
                         maxOutputTokens: fleet.visibleMaxTokens(id), runsToLimit: limitsAreLengths,
-                        deadline: fleet.completionWindow.map { request.arrival + $0 }, isMessage: true),
+                        deadline: fleet.completionWindow.map { request.arrival + $0 }, isMessage: true, streams: false),
                     now: now), now: now, fleet: &fleet)
         }
     }

@@ -6,6 +6,8 @@ public import Basics
 /// smallest difference of the last three scrapes, and lapses when scrapes stop coming.
 public struct ForeignLoad: Sendable {
     private static let windowLength = 3
+    /// Reports beyond this are not believed; it keeps sums and products far from overflow.
+    private static let limit = 100_000
     private static let lifetime = TimeSpan.seconds(10)
     private var differences: [Int] = []
     private var updated = Instant.zero
@@ -19,7 +21,7 @@ public struct ForeignLoad: Sendable {
     ///   - scrapedRequests: running plus waiting requests that the endpoint reported.
     ///   - ownRequests: our own requests in flight there when the report arrived.
     public mutating func observe(scrapedRequests: Int, ownRequests: Int, now: Instant) {
-        differences.append(max(0, scrapedRequests - ownRequests))
+        differences.append(min(max(0, scrapedRequests - ownRequests), Self.limit))
         if differences.count > Self.windowLength { differences.removeFirst() }
         updated = now
     }

@@ -8,23 +8,38 @@ struct EndpointLedger {
     var harvest: HarvestController
     /// Real-time requests in start order; those that have answered or ended are dropped when they reach the front.
     private var silent: Deque<(id: UInt64, started: Instant)> = []
+    /// Requests whose answers come in one piece, in start order, and when their prompts should have been computed.
+    private var unseen: Deque<(id: UInt64, assumed: Instant)> = []
     /// Sheddable requests in start order.
     private(set) var sheddable: [UInt64] = []
 
     init(harvest: HarvestController) { self.harvest = harvest }
 
-    mutating func started(_ id: UInt64, _ workClass: WorkClass, now: Instant) {
-        switch workClass {
-        case .realtime: silent.append((id, now))
-        case .sheddable: sheddable.append(id)
+    /// Notes a start; `assumedFirstToken` is nil for answers that are streamed.
+    mutating func started(_ id: UInt64, _ workClass: WorkClass, assumedFirstToken: Instant?, now: Instant) {
+        if let assumedFirstToken {
+            unseen.append((id, assumedFirstToken))
+        } else if workClass == .realtime {
+            silent.append((id, now))
         }
+        if workClass == .sheddable { sheddable.append(id) }
+    }
+
+    /// Takes out the requests whose first token is to be assumed by now.
+    mutating func removeAssumed(now: Instant) -> [UInt64] {
+        var assumed: [UInt64] = []
+        while let first = unseen.first, first.assumed <= now {
+            assumed.append(first.id)
+            unseen.removeFirst()
+        }
+        return assumed
     }
 
     mutating func endedSheddable(_ id: UInt64) {
         if let index = sheddable.lastIndex(of: id) { sheddable.remove(at: index) }
     }
 
-    /// How long the oldest real-time request without a first token has been here.
+    /// How long the oldest real-time request that streams and is without a first token has been here.
     mutating func oldestSilence(now: Instant, isSilent: (UInt64) -> Bool) -> TimeSpan {
         while let first = silent.first {
             if isSilent(first.id) { return now - first.started }

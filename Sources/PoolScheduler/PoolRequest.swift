@@ -23,12 +23,15 @@ public struct PoolRequest: Hashable, Sendable {
     /// Whether it is a message that a durable queue holds: it may wait until its deadline, is not counted against the
     /// gateway's queue limits, and may be called back at any time because nobody has seen a byte of its answer.
     public var isMessage: Bool
+    /// Whether its answer is sent token by token. The first token of an answer in one piece is not seen; it is assumed
+    /// once the prompt should have been computed.
+    public var streams: Bool
 
     /// Creates a request.
     public init(
         id: UInt64, priority: Int, promptTokens: Int, cachedPromptTokens: Int = 0, maxOutputTokens: Int? = nil,
         runsToLimit: Bool = false, bytes: Int = 0, timeToLive: TimeSpan? = nil, deadline: Instant? = nil,
-        isMessage: Bool = false
+        isMessage: Bool = false, streams: Bool = true
     ) {
         self.id = id
         self.priority = priority
@@ -40,5 +43,6 @@ public struct PoolRequest: Hashable, Sendable {
         self.timeToLive = timeToLive
         self.deadline = deadline
         self.isMessage = isMessage
+        self.streams = streams
     }
 }

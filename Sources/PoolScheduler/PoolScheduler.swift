@@ -10,6 +10,11 @@ import Routing
 /// token, and end; `tick` is to be called every 50 ms. Real-time requests are placed strictly before sheddable ones:
 /// while one of them waits, no sheddable request is started.
 public struct PoolScheduler: Sendable {
+    /// Requests that are looked at behind a head that does not fit.
+    private static let passingLimit = 32
+    /// How long messages wait for any endpoint to come up, and how long they then stay away.
+    private static let messagePatience = TimeSpan.seconds(2)
+    private static let messagePause = TimeSpan.seconds(5)
     /// Longer prompts are counted as this long, in tokens.
     private static let promptTokenLimit = 1 << 30
     /// Longer answers are reserved room for as they grow, in tokens: a client's limit is a claim, not a fact.
@@ -31,12 +36,15 @@ public struct PoolScheduler: Sendable {
     ]
     private var finishRate = RateEstimate(timeConstant: .seconds(10))
     private var isDraining = false
+    /// Since when no endpoint has been up.
+    private var allDownSince: Instant?
 
     /// Creates the scheduler of a pool with nothing in flight.
     public init(configuration: PoolConfiguration, now: Instant) {
         self.configuration = configuration
         name = configuration.name
         endpoints = configuration.endpoints
+        allDownSince = configuration.endpoints.contains(where: \.isUp) ? nil : now
         room = WaitingRoom(limits: configuration.admission)
         ledgers = configuration.endpoints.map { _ in
             EndpointLedger(harvest: HarvestController(configuration: configuration.harvest, now: now))
@@ -94,6 +102,7 @@ public struct PoolScheduler: Sendable {
         release(id)
         finishRate.add(1, now: now)
         counters.finished[entry.workClass, default: 0] += 1
+        let outputTokens = outputTokens.map { min(max(0, $0), Self.promptTokenLimit) }
         if let outputTokens { outputLengths[entry.workClass]?.observe(outputTokens: outputTokens) }
         if entry.workClass == .sheddable {
             ledgers[placement.endpoint.index].harvest.batchFinished(
@@ -129,6 +138,7 @@ public struct PoolScheduler: Sendable {
     /// An endpoint went down or came back. Requests in flight on it are the shell's to report.
     public mutating func endpointChanged(_ id: EndpointID, isUp: Bool, now: Instant) -> [SchedulerAction] {
         endpoints[id.index].isUp = isUp
+        if endpoints.contains(where: \.isUp) { allDownSince = nil } else { allDownSince = allDownSince ?? now }
         return isUp ? placeWaiting(now: now) : []
     }
 
@@ -154,11 +164,16 @@ public struct PoolScheduler: Sendable {
             let cause: Rejection.Cause = endpoints.contains(where: \.isUp) ? .expired : .noEndpoints
             actions.append(reject(expired.id, cause, now: now))
         }
+        actions += turnAwayMessages(now: now)
         for index in endpoints.indices {
+            for id in ledgers[index].removeAssumed(now: now) where held[id]?.placement?.endpoint.index == index {
+                firstToken(id, now: now)
+            }
             ledgers[index].harvest.tick(load: endpoints[index].load, now: now)
             actions += brake(EndpointID(index), now: now)
         }
-        return actions + placeWaiting(now: now)
+        actions += placeWaiting(now: now)
+        return actions + placeBehindHeads(now: now)
     }
 
     /// Turns everybody who waits away and lets nobody in any more; requests in flight go on.
@@ -204,6 +219,38 @@ extension PoolScheduler {
             countsAgainstLimits: !request.isMessage)
     }
 
+    /// Places requests that fit behind a head that does not (a long prompt and a full KV cache), within the head's band.
+    ///
+    /// Done at ticks only: between them a head keeps what becomes free to itself.
+    private mutating func placeBehindHeads(now: Instant) -> [SchedulerAction] {
+        var actions: [SchedulerAction] = []
+        for request in room.behindHead(realtime: true, limit: Self.passingLimit) {
+            guard let entry = held[request.id], let endpoint = pick(for: entry, now: now) else { continue }
+            room.remove(request.id)
+            actions.append(place(request.id, on: endpoint, now: now))
+        }
+        guard room.realtimeCount == 0 else { return actions }
+        for request in room.behindHead(realtime: false, limit: Self.passingLimit) {
+            guard let entry = held[request.id], let endpoint = harvestPlace(for: entry, now: now) else { continue }
+            room.remove(request.id)
+            actions.append(place(request.id, on: endpoint, now: now))
+        }
+        return actions
+    }
+
+    /// Hands messages back when no endpoint has been up for a while, so that they do not stand in the way of messages for
+    /// other pools.
+    private mutating func turnAwayMessages(now: Instant) -> [SchedulerAction] {
+        guard let allDownSince, now - allDownSince >= Self.messagePatience else { return [] }
+        let messages = held.values.filter { $0.request.isMessage && $0.placement == nil }.map(\.request.id)
+        return messages.sorted().map { id in
+            room.remove(id)
+            held[id] = nil
+            counters.rejected[.noEndpoints, default: 0] += 1
+            return .reject(id, Rejection(cause: .noEndpoints, retryAfter: Self.messagePause))
+        }
+    }
+
     /// What a request will take up, as far as can be known; every number in it is bounded, whatever the client wrote.
     private func demand(of request: PoolRequest, _ workClass: WorkClass) -> RequestDemand {
         let limit = request.maxOutputTokens.map { max(0, $0) }
@@ -232,7 +279,7 @@ extension PoolScheduler {
             }
             var picked = pick(for: entry, now: now)
             if picked == nil {
-                actions += makeRoom(for: entry.demand, now: now)
+                actions += makeRoom(for: entry, now: now)
                 picked = pick(for: entry, now: now)
             }
             guard let endpoint = picked else { break }
@@ -261,7 +308,9 @@ extension PoolScheduler {
         guard let entry = held[id] else { preconditionFailure("placed a request that is not held: \(id)") }
         let index = endpoint.index
         endpoints[index].load.reserve(entry.demand, entry.workClass)
-        ledgers[index].started(id, entry.workClass, now: now)
+        ledgers[index].started(
+            id, entry.workClass,
+            assumedFirstToken: entry.request.streams ? nil : now + prefillTime(on: endpoints[index]), now: now)
         switch entry.workClass {
         case .realtime: ledgers[index].harvest.realtimePlaced(entry.demand, now: now)
         case .sheddable: ledgers[index].harvest.batchPlaced(entry.demand, now: now)
@@ -269,6 +318,15 @@ extension PoolScheduler {
         held[id]?.placement = Placement(endpoint: endpoint, started: now)
         counters.started[entry.workClass, default: 0] += 1
         return .start(id, endpoint)
+    }
+
+    /// When the prompts that wait on an endpoint, the one placed last included, should have been computed.
+    private func prefillTime(on endpoint: Endpoint) -> TimeSpan {
+        let model = endpoint.capacity.stepTime
+        let step = model.stepMilliseconds(
+            decodes: endpoint.load.requests, contextTokens: endpoint.load.contextTokens, prefillTokens: 0)
+        let prefill = model.perPrefillTokenMilliseconds * Double(endpoint.load.pendingPrefillTokens)
+        return .milliseconds(2 * step + prefill)
     }
 
     private mutating func release(_ id: UInt64) {
@@ -310,14 +368,10 @@ extension PoolScheduler {
         var best: (slack: Int, id: EndpointID)?
         for index in endpoints.indices where !entry.failedEndpoints.contains(EndpointID(index)) {
             let state = judge(entry.demand, on: index, now: now)
-            if let limit = state.limit {
-                counters.lastHarvestLimit = limit
-                continue
-            }
+            guard state.limit == nil else { continue }
             let slack = state.allowedBatchRequests - endpoints[index].load.sheddableRequests
             if best.map({ slack > $0.slack }) ?? true { best = (slack, EndpointID(index)) }
         }
-        if best != nil { counters.lastHarvestLimit = nil }
         return best?.id
     }
 
@@ -338,19 +392,28 @@ extension PoolScheduler {
     }
 
     /// Calls batch work back so that a real-time request that waits can be placed: the pool is real-time's in a peak.
-    private mutating func makeRoom(for demand: RequestDemand, now: Instant) -> [SchedulerAction] {
-        var actions: [SchedulerAction] = []
+    ///
+    /// Only where that makes room, and no more than it takes.
+    private mutating func makeRoom(for waiting: HeldRequest, now: Instant) -> [SchedulerAction] {
         let candidates = endpoints.indices
-            .filter { endpoints[$0].isUp && !ledgers[$0].sheddable.isEmpty }
+            .filter { !ledgers[$0].sheddable.isEmpty && !waiting.failedEndpoints.contains(EndpointID($0)) }
             .sorted { ledgers[$0].sheddable.count > ledgers[$1].sheddable.count }
         for index in candidates {
-            for id in ledgers[index].sheddable.reversed() {
-                guard let entry = held[id], mayCallBack(entry) else { continue }
-                actions.append(callBack(id, from: EndpointID(index), lostTokens: lostTokens(entry, now: now)))
-                if endpoints[index].accepts(demand, now: now) { return actions }
+            var emptied = endpoints[index]
+            let callable = ledgers[index].sheddable.reversed().filter { held[$0].map(mayCallBack) ?? false }
+            for entry in callable.compactMap({ held[$0] }) {
+                emptied.load.release(
+                    entry.demand, .sheddable, hadFirstToken: entry.placement?.firstToken != nil)
             }
+            guard emptied.accepts(waiting.demand, now: now) else { continue }
+            var actions: [SchedulerAction] = []
+            for id in callable where !endpoints[index].accepts(waiting.demand, now: now) {
+                guard let entry = held[id] else { continue }
+                actions.append(callBack(id, from: EndpointID(index), lostTokens: lostTokens(entry, now: now)))
+            }
+            return actions
         }
-        return actions
+        return []
     }
 
     private func mayCallBack(_ entry: HeldRequest) -> Bool {

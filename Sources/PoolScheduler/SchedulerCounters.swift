@@ -1,4 +1,3 @@
-public import Harvest
 public import Pool
 
 /// What a scheduler has done since it was created; the source of its metrics.
@@ -17,6 +16,4 @@ public struct SchedulerCounters: Sendable {
     public internal(set) var calledBack = 0
     /// Tokens computed for requests that were called back.
     public internal(set) var lostTokens = 0
-    /// What kept the last batch request that could not start from starting; nil if the last one could.
-    public internal(set) var lastHarvestLimit: HarvestLimit?
 }

@@ -22,7 +22,8 @@ public final class Counter: MetricInstrument {
     /// Adds to the count; negative amounts are ignored, because a counter never falls.
     public func increment(by amount: Int = 1) {
         guard amount > 0 else { return }
-        total.add(UInt64(amount), ordering: .relaxed)
+        // Amounts come from model servers as well, and no sum of them may end the process.
+        total.wrappingAdd(UInt64(amount), ordering: .relaxed)
     }
 
     /// Takes over a total that is counted elsewhere; a lower total than the present one is ignored.

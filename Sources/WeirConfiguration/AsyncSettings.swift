@@ -20,8 +20,6 @@ extension Configuration {
         public var embedded: Embedded?
         /// The objective, by name, that its requests run at; it must be sheddable.
         public var objective = "batch"
-        /// The path that messages without one of their own are posted to.
-        public var endpointPath = "/v1/chat/completions"
         /// How long a taken message stays ours without a sign of life; one is given every third of it.
         public var lease = TimeSpan.seconds(15)
         /// Most messages taken and not yet finished.
@@ -48,8 +46,8 @@ extension Configuration {
         public var cap = TimeSpan.seconds(60)
         /// Longest pause after the gateway refused to carry a request.
         public var rejectionPause = TimeSpan.seconds(1)
-        /// A message ends after this many failures; nil lets only its deadline end it.
-        public var maxFailures: Int?
+        /// A message ends after this many failures of attempts that had started.
+        public var maxFailures = 20
 
         /// Creates the defaults.
         public init() {}
@@ -68,12 +66,11 @@ extension Configuration.Async: Section {
 extension Configuration.MessageQueue: Section {
     static var fields: [Field<Self>] {
         [
-            .scalar("name", \.name, .text, required: true, "Name for `weir submit`, in metrics and logs; unique."),
+            .scalar("name", \.name, .text, required: true, "The queue's name in metrics and logs; unique."),
             .optionalSection("embedded", \.embedded, "The queue is a file of this process."),
             .scalar(
                 "objective", \.objective, .text, "The objective that its requests run at; its priority must be below 0."
             ),
-            .scalar("endpointPath", \.endpointPath, .urlPath, "Path for messages that do not name one."),
             .scalar(
                 "lease", \.lease, .positiveDuration,
                 "How long a taken message stays with a taker that shows no sign of life; then another may take it."),
@@ -98,9 +95,10 @@ extension Configuration.Retry: Section {
             .scalar(
                 "rejectionPause", \.rejectionPause, .positiveDuration,
                 "Longest pause after the gateway refused to carry a request; it does not grow."),
-            .optional(
+            .scalar(
                 "maxFailures", \.maxFailures, .positiveCount,
-                "A message ends after this many failures. Left out, only its deadline ends it."),
+                "A message ends after this many failed attempts: a prompt that kills its server must not kill them all."
+            ),
         ]
     }
 }

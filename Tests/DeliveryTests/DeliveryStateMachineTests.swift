@@ -164,6 +164,12 @@ private func result(_ disposition: DeliveryStateMachine.Disposition) throws -> I
         #expect(result.errorMessage == "gave up after 2 failures, the last: status 502")
     }
 
+    @Test func anAnswerTooLongToBeKeptEndsAMessageAtOnce() throws {
+        var machine = DeliveryStateMachine(message: message(), record: AttemptRecord(), policy: RetryPolicy())
+        let result = try result(attempt(&machine, .failed(.answerTooLong, endpoint: nil)))
+        #expect(result.errorCode == .inferenceError && result.payload == nil)
+    }
+
     @Test func theRecordOfEarlierLeasesCounts() {
         var record = AttemptRecord()
         record.failures = 3

@@ -75,6 +75,26 @@ struct DisconnectTests {
         }
     }
 
+    @Test("the time for which a client does not read is not held against its endpoint")
+    func slowReaderIsNoStall() async throws {
+        let upstream = try await TestUpstream.start()
+        try await TestGateway.with(
+            TestGateway.pool([upstream.port]), change: { $0.limits.upstreamStallTimeout = .milliseconds(500) }
+        ) { test in
+            let client = try await test.connect(autoRead: false)
+            client.post(smallBody)
+            // More than the kernel's buffers on the way take.
+            let bytes = 64 << 20
+            await upstream.requests.next().answer(String(repeating: "y", count: bytes), type: "text/plain")
+            try await Task.sleep(for: .milliseconds(1200))
+            try await client.startReading()
+            #expect(await client.readHead()?.status == 200)
+            let record = await test.observer.records.next()
+            #expect(record.responseBytes == bytes && !record.isCut)
+            test.expectIdle()
+        }
+    }
+
     @Test("while a client does not read, its endpoint is not read either")
     func slowReader() async throws {
         let upstream = try await TestUpstream.start()

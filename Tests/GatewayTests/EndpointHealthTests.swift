@@ -39,6 +39,49 @@ struct EndpointHealthTests {
         #expect(health.dueCheck(isUp: true, now: now) == nil)
     }
 
+    @Test("an endpoint that leaves three checks in a row without an answer counts as down until it answers")
+    func silence() {
+        var health = EndpointHealth(scrapeInterval: .milliseconds(500), asksForModels: false)
+        _ = health.dueCheck(isUp: true, now: at(0))
+        health.succeeded(.probe, now: at(0))
+        #expect(health.dueCheck(isUp: true, now: at(0)) == .metrics)
+        health.gotNoAnswer(.metrics, now: at(1000))
+        #expect(health.dueCheck(isUp: true, now: at(1249)) == nil)
+        #expect(health.dueCheck(isUp: true, now: at(1250)) == .probe)
+        health.gotNoAnswer(.probe, now: at(2250))
+        #expect(!health.isSilent)
+        #expect(health.dueCheck(isUp: true, now: at(2500)) == .probe)
+        health.gotNoAnswer(.probe, now: at(3500))
+        #expect(health.isSilent)
+        #expect(health.dueCheck(isUp: false, now: at(3999)) == nil)
+        #expect(health.dueCheck(isUp: false, now: at(4000)) == .probe)
+        health.succeeded(.probe, now: at(4000))
+        #expect(!health.isSilent)
+        #expect(health.dueCheck(isUp: true, now: at(4000)) == .metrics)
+    }
+
+    @Test("pages that stay away do not take down an endpoint that answers probes, nor keep each other away")
+    func silentPages() {
+        var health = EndpointHealth(scrapeInterval: .milliseconds(500), asksForModels: true)
+        var checks: [EndpointHealth.Check] = []
+        var now = Instant.zero
+        while checks.count < 12 {
+            guard let check = health.dueCheck(isUp: true, now: now) else {
+                now = now + .milliseconds(50)
+                continue
+            }
+            checks.append(check)
+            if check == .probe {
+                health.succeeded(check, now: now)
+            } else {
+                health.gotNoAnswer(check, now: now + .seconds(1))
+                now = now + .seconds(1)
+            }
+            #expect(!health.isSilent)
+        }
+        #expect(checks.filter { $0 == .models }.count == 3 && checks.filter { $0 == .metrics }.count == 3)
+    }
+
     @Test("an endpoint is asked for its models until it has told them, and now and then after that")
     func models() {
         var health = EndpointHealth(scrapeInterval: nil, asksForModels: true)

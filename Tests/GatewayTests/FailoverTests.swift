@@ -188,6 +188,48 @@ struct FailoverTests {
         }
     }
 
+    @Test(
+        "an endpoint that pauses for too long within its answer is given up and its place is free",
+        arguments: [true, false])
+    func stalledAnswer(isStream: Bool) async throws {
+        let upstream = try await TestUpstream.start()
+        try await TestGateway.with(
+            TestGateway.pool([upstream.port]), change: { $0.limits.upstreamStallTimeout = .milliseconds(50) }
+        ) { test in
+            let client = try await test.connect()
+            client.post(smallBody)
+            let request = await upstream.requests.next()
+            request.begin(["content-type": isStream ? "text/event-stream" : "application/json"])
+            request.send("data: {\"cut")
+            #expect(await client.read(until: "cut") != nil)
+            if isStream {
+                let rest = try #require(await client.read(until: "0\r\n\r\n"))
+                #expect(rest.contains(#"data: {"error":{"message":"The model server paused its answer"#))
+            } else {
+                #expect(await client.readToEnd() == "\r\n")
+            }
+            try await request.closed()
+            let record = await test.observer.records.next()
+            #expect(record.isCut && record.error?.code == .upstreamTimeout)
+            test.expectIdle()
+        }
+    }
+
+    @Test("an endpoint that no longer answers checks goes down, and comes back with its first answer")
+    func silentChecks() async throws {
+        let upstream = try await TestUpstream.start()
+        var pool = TestGateway.pool([upstream.port], metrics: .detected)
+        pool.scrapeInterval = .milliseconds(50)
+        pool.scrapeTimeout = .milliseconds(50)
+        try await TestGateway.with(pool) { test in
+            #expect(test.pool.endpoints[0].isUp)
+            upstream.answersChecks.store(false, ordering: .relaxed)
+            #expect(await !test.observer.endpointChanges.next().isUp)
+            upstream.answersChecks.store(true, ordering: .relaxed)
+            #expect(await test.observer.endpointChanges.next().isUp)
+        }
+    }
+
     @Test("an endpoint that stays silent for too long is given up")
     func silence() async throws {
         let upstream = try await TestUpstream.start()

@@ -101,6 +101,29 @@ struct InProcessTests {
         }
     }
 
+    @Test(
+        "a message that the gateway's own drain ends says so, whether its answer has begun or not",
+        arguments: [true, false])
+    func drained(hasBegun: Bool) async throws {
+        let upstream = try await TestUpstream.start()
+        try await TestGateway.with(TestGateway.pool([upstream.port])) { test in
+            async let outcome = test.gateway.perform(call)
+            let request = await upstream.requests.next()
+            if hasBegun {
+                request.begin()
+                request.send("data: {}\n\n")
+            }
+            #expect(await !test.gateway.drain(timeout: .milliseconds(20)))
+            guard case .failed(let error) = await outcome else {
+                Issue.record("not failed")
+                return
+            }
+            #expect(error.code == .shuttingDown)
+            try await request.closed()
+            test.expectIdle()
+        }
+    }
+
     @Test("a message for an unknown model, past its deadline, or with too long an answer, is refused or fails")
     func refusals() async throws {
         let upstream = try await TestUpstream.start()
@@ -117,10 +140,11 @@ struct InProcessTests {
             short.maxAnswerBytes = 10
             async let outcome = test.gateway.perform(short)
             await upstream.requests.next().answer("more than ten bytes")
-            guard case .failed = await outcome else {
+            guard case .failed(let tooLarge) = await outcome else {
                 Issue.record("not failed")
                 return
             }
+            #expect(tooLarge.code == .answerTooLarge && !tooLarge.isRetryable)
 
             let client = try await test.connect()
             client.post(smallBody)

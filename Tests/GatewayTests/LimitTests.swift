@@ -189,6 +189,37 @@ struct LimitTests {
 
     private static let stalledBody = "POST /v1/completions HTTP/1.1\r\nHost: t\r\nContent-Length: 100\r\n\r\n{\"mod"
 
+    @Test(
+        "a body for what the gateway answers itself is bounded in time and size",
+        arguments: [
+            ("Content-Length: 10\r\n\r\n", 408), ("Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", 408),
+            ("Transfer-Encoding: chunked\r\n\r\n20000\r\n" + String(repeating: "x", count: 0x1_8000), 200),
+        ])
+    func bodyOfLocalAnswer(request: String, status: Int) async throws {
+        let upstream = try await TestUpstream.start()
+        try await TestGateway.with(
+            TestGateway.pool([upstream.port]), change: { $0.limits.bodyTimeout = .milliseconds(50) }
+        ) { test in
+            let client = try await test.connect()
+            client.send("GET /health HTTP/1.1\r\nHost: t\r\n\(request)")
+            let response = try #require(await client.readResponse())
+            #expect(response.status == status && response.headers["connection"] == "close")
+            #expect(await client.readToEnd() == "")
+        }
+    }
+
+    @Test("a body for what the gateway answers itself is read over, and the connection serves on")
+    func shortBodyOfLocalAnswer() async throws {
+        let upstream = try await TestUpstream.start()
+        try await TestGateway.with(TestGateway.pool([upstream.port])) { test in
+            let client = try await test.connect()
+            for _ in 0..<2 {
+                client.send("GET /health HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello")
+                #expect(await client.readResponse()?.status == 200)
+            }
+        }
+    }
+
     @Test("an idle connection is closed after its time")
     func idleConnection() async throws {
         let upstream = try await TestUpstream.start()

@@ -39,6 +39,8 @@ struct UpstreamRequest: Sendable {
 /// A model server of which the test plays the part: it gets every request and answers when it likes.
 final class TestUpstream: Sendable {
     let requests = Mailbox<UpstreamRequest>()
+    /// Whether probes and scrapes are answered.
+    let answersChecks = Atomic<Bool>(true)
     private let accepted = Atomic<Int>(0)
     private let channel = Mutex<(any Channel)?>(nil)
 
@@ -65,7 +67,7 @@ final class TestUpstream: Sendable {
                     try pipeline.configureHTTPServerPipeline(
                         withPipeliningAssistance: false, withErrorHandling: false)
                     try pipeline.addHandler(
-                        Handler(requests: answersItself ? nil : upstream.requests, streamsBodies: streamsBodies))
+                        Handler(upstream: upstream, answersItself: answersItself, streamsBodies: streamsBodies))
                 }
             }
             .bind(host: "127.0.0.1", port: port)
@@ -81,13 +83,15 @@ final class TestUpstream: Sendable {
         typealias InboundIn = HTTPServerRequestPart
         typealias OutboundOut = HTTPServerResponsePart
 
-        private let requests: Mailbox<UpstreamRequest>?
+        private let upstream: TestUpstream
+        private let answersItself: Bool
         private let streamsBodies: Bool
         private var head: HTTPRequestHead?
         private var body = ByteBuffer()
 
-        init(requests: Mailbox<UpstreamRequest>?, streamsBodies: Bool) {
-            self.requests = requests
+        init(upstream: TestUpstream, answersItself: Bool, streamsBodies: Bool) {
+            self.upstream = upstream
+            self.answersItself = answersItself
             self.streamsBodies = streamsBodies
         }
 
@@ -109,12 +113,14 @@ final class TestUpstream: Sendable {
         private func handOver(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
             let request = UpstreamRequest(head: head, body: body, channel: context.channel)
             switch head.uri {
+            case "/health" where !upstream.answersChecks.load(ordering: .relaxed),
+                "/metrics" where !upstream.answersChecks.load(ordering: .relaxed):
+                break
             case "/health": request.answer("{}")
             case "/metrics": request.answer("", status: .notFound, type: "text/plain")
             case "/v1/models": request.answer(#"{"object":"list","data":[{"id":"found"}]}"#)
             default:
-                guard let requests else { return request.answer("{}") }
-                requests.put(request)
+                if answersItself { request.answer("{}") } else { upstream.requests.put(request) }
             }
         }
 

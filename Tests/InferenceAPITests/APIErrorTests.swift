@@ -16,7 +16,9 @@ import Testing
         .saturated(retryAfter: .seconds(1)), .queueFull(retryAfter: nil),
         .queueTimeout(after: .milliseconds(1500), retryAfter: .milliseconds(250)), .evicted(retryAfter: nil),
         .clientClosed, .noEndpoints(model: "m", retryAfter: nil), .shuttingDown(retryAfter: .seconds(2)),
-        .upstreamFailure("closed the connection early"), .upstreamTimeout(after: .seconds(1)), .internalError,
+        .upstreamFailure("closed the connection early"), .upstreamTimeout(after: .seconds(1)),
+        .upstreamStalled(after: .seconds(120)),
+        .answerTooLarge(limitBytes: 1), .internalError,
     ]
 
     @Test func everyCodeHasASentence() {
@@ -50,7 +52,7 @@ import Testing
             (.queueTimeout, 429, true, .ttlExpired), (.evicted, 429, true, .evicted),
             (.noEndpoints, 503, true, .noEndpoints), (.shuttingDown, 503, true, .shuttingDown),
             (.clientClosed, 503, true, .contextCancelled), (.upstreamFailure, 502, true, nil),
-            (.upstreamTimeout, 504, true, nil), (.internalError, 500, true, nil),
+            (.upstreamTimeout, 504, true, nil), (.answerTooLarge, 502, false, nil), (.internalError, 500, true, nil),
         ] as [(ErrorCode, Int, Bool, DropReason?)])
     func statusesAndDropReasonsAreTheContract(code: ErrorCode, status: Int, retryable: Bool, reason: DropReason?) {
         #expect(code.row.status == status)

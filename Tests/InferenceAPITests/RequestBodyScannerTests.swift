@@ -155,6 +155,27 @@ import Testing
         #expect(scan(body, cuts: [50_000]).facts.model == "a")
     }
 
+    @Test(arguments: ["x", "\\n", "\\u00e9"])
+    func whatThereIsOfAnUnfinishedPromptCounts(unit: String) {
+        let count = 2_000_000 / unit.utf8.count
+        let body = Array((#"{"model":"m","prompt":""# + String(repeating: unit, count: count) + "\"}").utf8)
+        var scanner = RequestBodyScanner()
+        body[..<(body.count / 2)].withUnsafeBytes { scanner.consume($0) }
+        let half = scanner.facts
+        body[(body.count / 2)...].withUnsafeBytes { scanner.consume($0) }
+        let whole = scanner.facts
+        #expect(abs(half.promptBytes - whole.promptBytes / 2) < 100)
+        #expect(abs(half.estimatedPromptTokens - whole.estimatedPromptTokens / 2) < 100)
+    }
+
+    @Test func unfinishedStringsOutsideThePromptDoNotCount() {
+        for begin in [#"{"user":"abc"#, #"{"model":"abc"#, #"{"messages":[{"cont"#] {
+            #expect(scan(begin).facts.estimatedPromptTokens == 0)
+        }
+        #expect(scan(#"{"input":[{"image_url":"data:abcdefgh"#).facts.mediaItems == 1)
+        #expect(scan(#"{"input":[{"image_url":"data:abcdefgh"#).facts.promptBytes == 0)
+    }
+
     @Test func factsAreKnownBeforeTheBodyEnds() {
         var scanner = RequestBodyScanner()
         Array(#"{"model":"a","stream":true,"messages":[{"content":"abc"#.utf8).withUnsafeBytes { scanner.consume($0) }

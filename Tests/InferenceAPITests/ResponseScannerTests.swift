@@ -90,6 +90,18 @@ import Testing
         #expect(scanResponse("data: \(object)", as: .eventStream).usage == usage)
     }
 
+    @Test func countsThatNoServerCanMeanAreBounded() {
+        let huge = Int.max
+        let text = """
+            {"usage":{"prompt_tokens":\(huge),"completion_tokens":\(huge),"prompt_tokens_details":{"cached_tokens":\(huge)}}}
+            """
+        let limit = 1 << 32
+        let bounded = TokenUsage(promptTokens: limit, completionTokens: limit, cachedPromptTokens: limit)
+        #expect(scanResponse(text, as: .json).usage == bounded)
+        let exact = scanResponse(#"{"usage":{"completion_tokens":4294967295}}"#, as: .json)
+        #expect(exact.usage?.completionTokens == limit - 1)
+    }
+
     @Test func laterEventsAddToUsage() {
         let text = """
             data: {"type":"message_start","message":{"usage":{"input_tokens":25,"output_tokens":1}}}

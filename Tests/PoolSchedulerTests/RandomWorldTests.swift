@@ -100,7 +100,10 @@ private struct World {
         running.keys.sorted().randomElement(using: &generator)
     }
 
-    private mutating func submit(_ request: PoolRequest) {
+    private mutating func submit(_ submitted: PoolRequest) {
+        var request = submitted
+        request.streams = Bool.random(using: &generator)
+        if Int.random(in: 0..<20, using: &generator) == 0 { request.promptTokens = 18_000 }
         waiting.insert(request.id)
         if request.priority >= 0 { realtime.insert(request.id) }
         apply(scheduler.submit(request, now: now))

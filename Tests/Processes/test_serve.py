@@ -151,3 +151,19 @@ async:
     assert ends.count((0, 200)) == 12 and ends.count((-1, 200)) == 20
     # At most two run at once and twelve are in line: the first ten that end must all be real-time.
     assert [priority for priority, _ in ends[:10]] == [0] * 10
+
+
+def test_messages_run_beside_clients_that_wait_for_whole_answers(pool, tmp_path):
+    simulator, gateway = pool
+    jobs = tmp_path / "jobs.jsonl"
+    jobs.write_text("".join(json.dumps({"id": f"m{n}", "deadline": 4_000_000_000, "payload": CHAT}) + "\n" for n in range(200)))
+    body = {**CHAT, "max_tokens": 1500}  # about ten seconds
+    asking = [threading.Thread(target=lambda: post(gateway.url + "/v1/chat/completions", body).read()) for _ in range(3)]
+    for thread in asking:
+        thread.start()
+    eventually(lambda: simulator.metric("vllm:num_requests_running") == 3, "the clients are not served")
+    run("submit", jobs, "--queue", tmp_path / "queue.db")
+    run("results", "--wait", "--queue", tmp_path / "queue.db", timeout=60)
+    assert simulator.metric("vllm:num_requests_running") == 3, "the messages waited for the clients"
+    for thread in asking:
+        thread.join()

@@ -10,7 +10,7 @@ import threading
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BINARY = pathlib.Path(os.environ.get("WEIR_BINARY", ROOT / ".build/release/weir"))
+BINARY = pathlib.Path(os.environ.get("WEIR_BINARY", ROOT / ".build/release/weir")).resolve()
 TRACES = ROOT.parent / "shared" / "traces"
 START_TIMEOUT_S = 60
 

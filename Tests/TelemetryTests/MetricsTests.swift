@@ -104,6 +104,12 @@ private let delay = Metric.histogram("delay_seconds", labels: ["pool"], bounds: 
         #expect(counter.value == 9)
     }
 
+    @Test func noSumOfAmountsEndsTheProcess() {
+        let counter = MetricsRegistry().instrument(things, "a", "1")
+        for _ in 0..<3 { counter.increment(by: .max) }
+        #expect(counter.value == UInt64(Int.max) &* 3)
+    }
+
     @Test func notANumberIsNoObservation() {
         let histogram = MetricsRegistry().instrument(delay, "chat")
         histogram.observe(.nan)

@@ -92,7 +92,6 @@ private func complaints(_ yaml: String, environment: [String: String] = [:], pre
         let queue = try #require(configuration.async?.queues.first)
         #expect(queue.embedded?.path == "q.db")
         #expect(queue.lease == .seconds(20))
-        #expect(queue.endpointPath == "/v1/chat/completions")
         #expect(configuration.async?.retry.maxFailures == 4)
     }
 
