@@ -204,9 +204,13 @@ final class Exchange {
             switch request.path {
             case .embeddings: 1
             case _ where !request.hasBody: 1
-            default: facts.maxOutputTokens.map { $0.multipliedReportingOverflow(by: facts.choices ?? 1).partialValue }
+            default:
+                facts.maxOutputTokens.map { tokens in
+                    let product = tokens.multipliedReportingOverflow(by: facts.choices ?? 1)
+                    return product.overflow ? .max : product.partialValue
+                }
             }
-        let outputLimit = limit.map { min(max($0, 0), 1 << 24) }
+        let outputLimit = limit.map { min($0, 1 << 24) }
         let poolRequest = PoolRequest(
             id: id, priority: request.priority, promptTokens: estimatedPromptTokens, maxOutputTokens: outputLimit,
             runsToLimit: facts.ignoreEOS && outputLimit != nil, bytes: held.bytes, timeToLive: timeToLive,

@@ -31,9 +31,7 @@ public struct PoolScheduler: Sendable {
     private var router = LeastCostRouter()
     private var room: WaitingRoom
     private var held: [UInt64: HeldRequest] = [:]
-    private var outputLengths: [WorkClass: OutputLengthEstimate] = [
-        .realtime: OutputLengthEstimate(quantile: 0.75), .sheddable: OutputLengthEstimate(quantile: 0.75),
-    ]
+    private var outputLengths = PerClass(repeating: OutputLengthEstimate(quantile: 0.75))
     private var finishRate = RateEstimate(timeConstant: .seconds(10))
     private var isDraining = false
     /// Since when no endpoint has been up.
@@ -56,7 +54,7 @@ public struct PoolScheduler: Sendable {
     /// A request asks for a place.
     public mutating func submit(_ request: PoolRequest, now: Instant) -> [SchedulerAction] {
         let workClass = WorkClass(priority: request.priority)
-        counters.submitted[workClass, default: 0] += 1
+        counters.submitted[workClass] += 1
         if isDraining { return [reject(request.id, .shuttingDown, now: now)] }
         let demand = demand(of: request, workClass)
         guard request.isMessage || endpoints.contains(where: \.isUp) else {
@@ -101,9 +99,9 @@ public struct PoolScheduler: Sendable {
         guard let entry = held[id], let placement = entry.placement else { return [] }
         release(id)
         finishRate.add(1, now: now)
-        counters.finished[entry.workClass, default: 0] += 1
+        counters.finished[entry.workClass] += 1
         let outputTokens = outputTokens.map { min(max(0, $0), Self.promptTokenLimit) }
-        if let outputTokens { outputLengths[entry.workClass]?.observe(outputTokens: outputTokens) }
+        if let outputTokens { outputLengths[entry.workClass].observe(outputTokens: outputTokens) }
         if entry.workClass == .sheddable {
             ledgers[placement.endpoint.index].harvest.batchFinished(
                 tokens: entry.demand.promptTokens + (outputTokens ?? 0), residence: now - placement.started)
@@ -256,7 +254,7 @@ extension PoolScheduler {
         let limit = request.maxOutputTokens.map { max(0, $0) }
         let expected =
             request.runsToLimit
-            ? limit ?? 0 : outputLengths[workClass]?.expectedTokens(maxTokens: limit) ?? 0
+            ? limit ?? 0 : outputLengths[workClass].expectedTokens(maxTokens: limit)
         let prompt = min(max(0, request.promptTokens), Self.promptTokenLimit)
         let demand = RequestDemand(
             promptTokens: prompt, expectedOutputTokens: min(expected, Self.outputReservationLimit),
@@ -316,7 +314,7 @@ extension PoolScheduler {
         case .sheddable: ledgers[index].harvest.batchPlaced(entry.demand, now: now)
         }
         held[id]?.placement = Placement(endpoint: endpoint, started: now)
-        counters.started[entry.workClass, default: 0] += 1
+        counters.started[entry.workClass] += 1
         return .start(id, endpoint)
     }
 

@@ -3,11 +3,11 @@ public import Pool
 /// What a scheduler has done since it was created; the source of its metrics.
 public struct SchedulerCounters: Sendable {
     /// Requests that asked for a place.
-    public internal(set) var submitted: [WorkClass: Int] = [:]
+    public internal(set) var submitted = PerClass(repeating: 0)
     /// Placements, retries included.
-    public internal(set) var started: [WorkClass: Int] = [:]
+    public internal(set) var started = PerClass(repeating: 0)
     /// Requests that ended with a complete answer.
-    public internal(set) var finished: [WorkClass: Int] = [:]
+    public internal(set) var finished = PerClass(repeating: 0)
     /// Requests turned away, by cause.
     public internal(set) var rejected: [Rejection.Cause: Int] = [:]
     /// Placements after an endpoint failed before answering.

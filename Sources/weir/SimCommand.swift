@@ -28,6 +28,9 @@ struct SimCommand: AsyncParsableCommand {
     @Option(help: "How much faster than real time the engines run.")
     var speedup: Double = 1
 
+    @Option(help: "Longest prompt and answer together, in tokens.")
+    var maxModelTokens: Int = 131_072
+
     @Option(help: "Seed of words, lengths, noise and faults.")
     var seed: UInt64 = 1
 
@@ -50,7 +53,8 @@ struct SimCommand: AsyncParsableCommand {
             server = try await ModelServer.start(
                 ModelServerConfiguration(
                     engine: engine, models: model, host: host, port: port, replicas: replicas, speedup: speedup,
-                    seed: seed, mode: instant ? .instant : .engine, faults: faults.plan), group: group)
+                    seed: seed, mode: instant ? .instant : .engine, maxModelTokens: maxModelTokens, faults: faults.plan),
+                group: group)
         } catch let error as ModelServerError {
             throw CommandFailure.usage(error.description)
         } catch {
@@ -79,11 +83,17 @@ struct EngineKnobs: ParsableArguments {
     @Option(help: "Blocks of KV cache.")
     var kvBlocks: Int?
 
+    @Option(help: "Tokens in a block of KV cache.")
+    var blockSize: Int?
+
     @Option(help: "Waiting requests and victims: fcfs or priority.")
     var schedulingPolicy: String = "fcfs"
 
     @Flag(inversion: .prefixedNo, help: "Reuse the KV cache of equal prompt starts.")
     var prefixCaching = true
+
+    @Flag(inversion: .prefixedNo, help: "Compute long prompts in pieces, beside decodes.")
+    var chunkedPrefill = true
 
     @Option(help: "Time outside the engine per request, in milliseconds.")
     var apiMilliseconds: Double?
@@ -96,9 +106,16 @@ struct EngineKnobs: ParsableArguments {
         if let maxSequences { engine.maxSequences = maxSequences }
         if let maxBatchedTokens { engine.maxBatchedTokens = maxBatchedTokens }
         if let longPrefillTokenThreshold { engine.longPrefillTokenThreshold = longPrefillTokenThreshold }
+        if let blockSize {
+            guard blockSize > 0 else { throw CommandFailure.usage("a block holds at least one token") }
+            // The cache keeps its size in tokens unless told otherwise.
+            engine.kvBlocks = max(1, engine.kvTokens / blockSize)
+            engine.blockSizeTokens = blockSize
+        }
         if let kvBlocks { engine.kvBlocks = kvBlocks }
         if let apiMilliseconds { engine.apiMilliseconds = apiMilliseconds }
         engine.prefixCaching = prefixCaching
+        engine.chunkedPrefill = chunkedPrefill
         engine.stepNoiseSigma = noise
         switch schedulingPolicy {
         case "fcfs": engine.policy = .firstComeFirstServed

@@ -3,6 +3,7 @@ import Gateway
 import InferenceAPI
 import NIOCore
 import NIOHTTP1
+import Synchronization
 import Testing
 
 @Suite("Endpoints that fail", .timeLimit(.minutes(1)))

@@ -61,7 +61,7 @@ struct ModelServerTests {
             }
             while test.gateway.status().requests > 0 { await Task.yield() }
             test.expectIdle()
-            #expect(test.pool.counters.submitted[.realtime, default: 0] > 60)
+            #expect(test.pool.counters.submitted[.realtime] > 60)
             while try await servers.statistics.contains(where: { $0.load.running + $0.load.waiting > 0 }) {
                 await Task.yield()
             }

@@ -3,6 +3,7 @@ import Basics
 import Gateway
 import InferenceAPI
 import NIOCore
+import Pool
 import NIOHTTP1
 import Testing
 
@@ -116,6 +117,25 @@ struct QueueTests {
             #expect(await test.observer.records.next().status == 200)
             #expect(upstream.requests.count == 0)
             test.expectIdle()
+        }
+    }
+
+    @Test("the first token of an answer in one piece is assumed, that of a stream is waited for")
+    func unseenFirstToken() async throws {
+        let upstream = try await TestUpstream.start()
+        try await TestGateway.with(TestGateway.pool([upstream.port])) { test in
+            let streaming = try await test.connect()
+            streaming.post(#"{"model":"m","stream":true}"#)
+            let stream = await upstream.requests.next()
+            let whole = try await test.connect()
+            whole.post(#"{"model":"m","stream":false}"#)
+            let request = await upstream.requests.next()
+            await test.until { $0.endpoints[0].load.requestsAwaitingFirstToken == 1 }
+            request.answer("{}")
+            #expect(await whole.readResponse()?.status == 200)
+            #expect(test.pool.endpoints[0].load.requestsAwaitingFirstToken == 1)
+            stream.answer("{}")
+            #expect(await streaming.readResponse()?.status == 200)
         }
     }
 
