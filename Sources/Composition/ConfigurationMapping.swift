@@ -35,6 +35,7 @@ extension GatewayLimits {
         bodyTimeout = limits.bodyTimeout
         keepAliveIdle = limits.keepAliveIdle
         firstByteTimeout = limits.firstByteTimeout
+        upstreamStallTimeout = limits.upstreamStallTimeout
         connectTimeout = limits.connectTimeout
     }
 }

@@ -52,6 +52,8 @@ extension Configuration {
         public var keepAliveIdle = TimeSpan.seconds(75)
         /// From sending a request to the first byte of the endpoint's answer.
         public var firstByteTimeout = TimeSpan.seconds(600)
+        /// Longest pause between two bytes of an endpoint's answer once it has begun.
+        public var upstreamStallTimeout = TimeSpan.seconds(120)
         /// Longest time to open a connection to an endpoint.
         public var connectTimeout = TimeSpan.seconds(2)
 
@@ -112,6 +114,9 @@ extension Configuration.Limits: Section {
             .scalar(
                 "firstByteTimeout", \.firstByteTimeout, .positiveDuration,
                 "From sending a request to the first byte of the endpoint's answer."),
+            .scalar(
+                "upstreamStallTimeout", \.upstreamStallTimeout, .positiveDuration,
+                "Longest pause in an endpoint's answer once it has begun; then it is ended as broken."),
             .scalar(
                 "connectTimeout", \.connectTimeout, .positiveDuration,
                 "Longest time to open a connection to an endpoint."

@@ -8,12 +8,17 @@ import Testing
 
 @Suite("Endpoints that fail", .timeLimit(.minutes(1)))
 struct FailoverTests {
-    /// A port on which nobody listens.
+    private static let portsTaken = Atomic(Int.random(in: 0..<5000))
+
+    /// A port on which nobody listens, below those that the system hands out to other tests meanwhile.
     private func deadPort() async throws -> Int {
-        let upstream = try await TestUpstream.start()
-        let port = upstream.port
-        try await upstream.stop()
-        return port
+        while true {
+            let port = 20_000 + Self.portsTaken.add(1, ordering: .relaxed).newValue % 12_000
+            if let upstream = try? await TestUpstream.start(port: port) {
+                try await upstream.stop()
+                return port
+            }
+        }
     }
 
     @Test("an endpoint that refuses connections is passed over, and used again once it is back")

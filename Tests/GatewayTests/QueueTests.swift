@@ -3,8 +3,8 @@ import Basics
 import Gateway
 import InferenceAPI
 import NIOCore
-import Pool
 import NIOHTTP1
+import Pool
 import Testing
 
 @Suite("Waiting", .timeLimit(.minutes(1)))
