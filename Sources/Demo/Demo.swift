@@ -28,7 +28,7 @@ public struct Demo: Sendable {
         self.write = write
     }
 
-    /// Plays the three acts, writes table and report, and then leaves everything running until `untilStopped` returns.
+    /// Plays the three acts, writes table and report, and then, if asked to stay up, runs until `untilStopped` returns.
     ///
     /// - Throws: `ServiceError` if a port cannot be had, or the system's error for the report or the queue's file.
     public func run(untilStopped: @escaping @Sendable () async -> Void) async throws {
@@ -79,8 +79,8 @@ public struct Demo: Sendable {
                 defer { story.continuation.finish() }
                 for await started in starts {
                     try await play(started, queuePath: queuePath)
-                    write(Self.whatToTryNext(started))
-                    await untilStopped()
+                    write(whatToTryNext(started))
+                    if options.staysUp { await untilStopped() }
                     return
                 }
             }
@@ -162,19 +162,20 @@ public struct Demo: Sendable {
         write(display.finish())
     }
 
-    private static func whatToTryNext(_ started: WeirService.Started) -> String {
-        """
+    private func whatToTryNext(_ started: WeirService.Started) -> String {
+        let model = Self.model
+        return """
 
-        The gateway is still running. Try it:
+            \(options.staysUp ? "The gateway is still running. Try it:" : "With --keep-running it stays up, and these work:")
 
-          curl \(started.gatewayURL)/v1/chat/completions -H 'content-type: application/json' \\
-            -d '{"model":"\(model)","stream":true,"max_tokens":40,"messages":[{"role":"user","content":"Hello!"}]}'
+              curl \(started.gatewayURL)/v1/chat/completions -H 'content-type: application/json' \\
+                -d '{"model":"\(model)","stream":true,"max_tokens":40,"messages":[{"role":"user","content":"Hello!"}]}'
 
-          python3 -c 'from openai import OpenAI; weir = OpenAI(base_url="\(started.gatewayURL)/v1", api_key="none"); \
-        chat = weir.chat.completions.create(model="\(model)", max_tokens=40, \
-        messages=[{"role": "user", "content": "Hello!"}]); print(chat.choices[0].message.content)'
+              python3 -c 'from openai import OpenAI; weir = OpenAI(base_url="\(started.gatewayURL)/v1", api_key="none"); \
+            chat = weir.chat.completions.create(model="\(model)", max_tokens=40, \
+            messages=[{"role": "user", "content": "Hello!"}]); print(chat.choices[0].message.content)'
 
-        """
+            """
     }
 }
 

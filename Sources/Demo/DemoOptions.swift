@@ -18,6 +18,8 @@ public struct DemoOptions: Sendable {
     public var reportPath = "weir-demo.html"
     /// Seed of traffic and messages.
     public var seed: UInt64 = 1
+    /// Whether the gateway goes on running at the end.
+    public var staysUp = false
     /// Whether a person watches: then a live view instead of plain lines.
     public var isTerminal = false
 

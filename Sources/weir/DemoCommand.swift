@@ -35,11 +35,10 @@ struct DemoCommand: AsyncParsableCommand {
         options.reportPath = report
         options.seed = seed
         options.isTerminal = StandardStreams.outputIsTerminal
+        options.staysUp = keepRunning || options.isTerminal
         let demo = Demo(options: options, version: Version.current) { StandardStreams.output(Array($0.utf8)) }
-        let staysUp = keepRunning || options.isTerminal
         do {
             try await demo.run {
-                guard staysUp else { return }
                 StandardStreams.output(Array("Stop with Ctrl-C.\n".utf8))
                 await Signals.wait()
             }
