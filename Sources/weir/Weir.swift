@@ -19,6 +19,7 @@ struct Weir: AsyncParsableCommand {
 enum Main {
     static func main() async {
         StandardStreams.prepare()
+        FileLimit.raise()
         do {
             var command = try Weir.parseAsRoot()
             if var asynchronous = command as? any AsyncParsableCommand {
