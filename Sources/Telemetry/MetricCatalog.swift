@@ -23,11 +23,6 @@ public enum MetricCatalog {
     public static let gatewayQueue = Metric.histogram(
         "weir_gateway_queue_seconds", labels: ["pool", "band"], bounds: waitBounds,
         "Time that requests waited in the gateway for a place on an endpoint.")
-    /// Time the gateway itself adds.
-    public static let gatewayOverhead = Metric.histogram(
-        "weir_gateway_overhead_seconds", labels: ["pool"],
-        bounds: [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1],
-        "Time that the gateway itself added to a request: neither queueing nor waiting for peers.")
     /// Requests on an endpoint now.
     public static let requestsInFlight = Metric.gauge(
         "weir_requests_in_flight", labels: ["pool", "endpoint", "class"],
@@ -107,7 +102,7 @@ public enum MetricCatalog {
     /// Every row.
     public static let all: [MetricDefinition] = [
         requests.definition, requestDuration.definition, timeToFirstToken.definition, gatewayQueue.definition,
-        gatewayOverhead.definition, requestsInFlight.definition, queueDepth.definition, dropped.definition,
+        requestsInFlight.definition, queueDepth.definition, dropped.definition,
         retries.definition, aborted.definition, endpointUp.definition, endpointWaiting.definition,
         endpointRunning.definition, endpointKVUsage.definition, promptTokens.definition, outputTokens.definition,
         harvestAllowed.definition, harvestCap.definition, asyncQueueDepth.definition, asyncLeased.definition,

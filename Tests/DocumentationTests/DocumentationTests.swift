@@ -45,6 +45,19 @@ import WeirConfiguration
         }
     }
 
+    @Test func everyMetricOfTheCatalogueIsFedSomewhere() throws {
+        let sources = root.appendingPathComponent("Sources")
+        let names = try FileManager.default.subpathsOfDirectory(atPath: sources.path).filter { $0.hasSuffix(".swift") }
+        let texts = try names.map { try page("Sources/\($0)") }
+        let metrics = try page("Sources/Telemetry/MetricCatalog.swift").matches(of: /static let (\w+) = Metric/)
+        #expect(metrics.count == MetricCatalog.all.count)
+        for metric in metrics {
+            let use = "MetricCatalog.\(metric.1)"
+            let isFed = texts.contains { $0.contains("\(use),") || $0.contains("\(use))") }
+            #expect(isFed, "\(metric.1) is shown but never set")
+        }
+    }
+
     @Test func decisionsAreNumberedWithoutGaps() throws {
         let numbers = try markdown(below: "docs/decisions").compactMap { path in
             path.split(separator: "/").last.flatMap { Int($0.prefix(4)) }
