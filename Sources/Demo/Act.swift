@@ -12,7 +12,7 @@ enum Act: Int, CaseIterable, Hashable, Sendable {
         switch self {
         case .alone: "real-time alone"
         case .direct: "+ direct push"
-        case .processor: "+ through Weir's queue"
+        case .processor: "+ Weir's queue"
         }
     }
 

@@ -113,7 +113,7 @@ public struct Demo: Sendable {
         }
         try await http.shutdown()
         let table = SummaryTable(records: Act.allCases.map { ($0, ledger.record($0)) })
-        write("\n\(table.text)\n")
+        write("\n\(table.text)\n\n\(SummaryTable.legend)\n")
         let report = DemoReport(table: table, servers: options.servers, seed: options.seed)
         try Data(report.html.utf8).write(to: URL(fileURLWithPath: options.reportPath))
         write("\nreport: \(URL(fileURLWithPath: options.reportPath).path)\n")

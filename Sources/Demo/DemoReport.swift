@@ -25,12 +25,11 @@ struct DemoReport {
         <p class="lead">Real-time chat and a pile of asynchronous messages share \(servers) simulated model servers.</p>
         <p class="soft">Real sockets, real time; each server behaves like Llama 8B on one H100. Seed \(seed).</p>
         </header>
-        <section><h2>Results</h2>\(resultTable)</section>
+        <section><h2>Results</h2>\(resultTable)<p class="soft">\(SummaryTable.legend)</p></section>
         <section><h2>At a glance</h2><div class="pair">\(goodBars)\(servedBars)</div></section>
         <section><h2>Over time</h2>\(timelines)</section>
-        <footer><p>Good: first token within 1 s and on average at most 50 ms per further token, seen by the client. The
-        direct push gives each message one chance; the queue keeps what does not fit and spends what real-time leaves
-        over.</p></footer>
+        <footer><p>The direct push gives each message one chance; the queue keeps what does not fit and spends what real-time
+        leaves over.</p></footer>
         </main></body>
         </html>
 

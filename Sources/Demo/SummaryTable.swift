@@ -4,9 +4,7 @@ struct SummaryTable {
 
     /// Rows of cells, the header first.
     var rows: [[String]] {
-        let header = [
-            "", "messages", "served", "dropped", "messages/s", "real-time good", "TTFT p99", "per token p99",
-        ]
+        let header = ["", "sent", "served", "dropped", "per s", "good", "TTFT p99", "token p99"]
         return [header]
             + records.map { act, record in
                 let isBatch = act != .alone
@@ -20,7 +18,13 @@ struct SummaryTable {
             }
     }
 
-    /// The table for a terminal.
+    /// What the columns mean.
+    static let legend = """
+        sent, served, dropped: messages. good: real-time requests with their first token
+        within 1 s and at most 50 ms per further token; p99 of what their clients saw.
+        """
+
+    /// The table for a terminal of 80 columns.
     var text: String {
         let rows = rows
         let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
@@ -29,7 +33,7 @@ struct SummaryTable {
                 let padding = String(repeating: " ", count: widths[column] - cell.count)
                 return column == 0 ? cell + padding : padding + cell
             }
-            let line = "  " + cells.joined(separator: "   ")
+            let line = "  " + cells.joined(separator: "  ")
             return index == 0 ? line + "\n  " + String(repeating: "─", count: line.count - 2) : line
         }.joined(separator: "\n")
     }
