@@ -86,6 +86,7 @@ struct DisconnectTests {
             // More than the kernel's buffers on the way take.
             let bytes = 64 << 20
             await upstream.requests.next().answer(String(repeating: "y", count: bytes), type: "text/plain")
+            // Not a wait for an event: the passing of more time than the limit is what is tested.
             try await Task.sleep(for: .milliseconds(1200))
             try await client.startReading()
             #expect(await client.readHead()?.status == 200)

@@ -1,13 +1,16 @@
 """Clients that misbehave: bounded memory, the right status, no crash, no leaked slot."""
 
+import http.server
 import json
 import resource
+import select
 import socket
 import struct
+import threading
 
 import pytest
 
-from weir_processes import eventually, get, metric, post
+from weir_processes import Gateway, eventually, get, post
 
 MIB = 1 << 20
 
@@ -103,7 +106,7 @@ def test_a_malformed_request_line_gets_400_and_an_error_object(pool, model):
     assert post(gateway.url + "/v1/chat/completions", json.loads(chat(model, 1))).status == 200
 
 
-def test_a_slow_reader_does_not_fill_memory_and_holds_nobody_up(pool, model):
+def test_slow_readers_hold_nobody_up(pool, model):
     simulator, gateway = pool
     before = gateway.resident_bytes()
     slow = []
@@ -118,6 +121,56 @@ def test_a_slow_reader_does_not_fill_memory_and_holds_nobody_up(pool, model):
         client.close()
     eventually(lambda: simulator.metric("vllm:num_requests_running") == 0, "aborts did not arrive")
     nothing_in_flight(gateway)
+
+
+def test_a_reader_that_stops_stops_the_model_server_too(processes, tmp_path):
+    total = 256 * MIB
+    sent = 0
+    blocked = threading.Event()
+
+    class Firehose(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_):
+            pass
+
+        def do_GET(self):
+            page = b'{"data":[{"id":"hose"}]}'
+            self.send_response(200)
+            self.send_header("content-length", str(len(page)))
+            self.end_headers()
+            self.wfile.write(page)
+
+        def do_POST(self):
+            nonlocal sent
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200)
+            self.send_header("content-length", str(total))
+            self.end_headers()
+            piece = memoryview(bytes(MIB))
+            while sent < total:
+                if not select.select([], [self.connection], [], 1.5)[1]:
+                    blocked.set()
+                    select.select([], [self.connection], [])
+                sent += self.connection.send(piece[: total - sent], socket.MSG_DONTWAIT)
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Firehose)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    gateway = processes(Gateway, [f"http://127.0.0.1:{server.server_port}"], tmp_path)
+    before = gateway.resident_bytes()
+    with connect(gateway, receive_buffer=4096) as client:
+        client.sendall(request_bytes(chat("hose", 1)))
+        assert blocked.wait(30), "the model server was never held back"
+        assert sent < 48 * MIB, "kernels buffer some of it, the gateway must not"
+        assert gateway.resident_bytes() - before < 16 * MIB
+        received = 0
+        while received < total:
+            piece = client.recv(1 << 20)
+            assert piece, "cut off"
+            received += len(piece)
+    nothing_in_flight(gateway)
+    server.shutdown()
 
 
 @pytest.mark.parametrize("reset", [False, True])
