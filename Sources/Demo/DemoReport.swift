@@ -8,32 +8,19 @@ struct DemoReport {
 
     /// The page.
     var html: String {
-        """
-        <!doctype html>
-        <html lang="en">
-        <head>
-        <meta charset="utf-8">
-        <meta name="viewport" content="width=device-width, initial-scale=1">
-        <title>Weir demo</title>
-        <style>
-        \(PageStyle.sheet)
-        </style>
-        </head>
-        <body><main>
-        <header>
-        <h1><small>Weir demo</small>One pool, two tempos</h1>
-        <p class="lead">Real-time chat and a pile of asynchronous messages share \(servers) simulated model servers.</p>
-        <p class="soft">Real sockets, real time; each server behaves like Llama 8B on one H100. Seed \(seed).</p>
-        </header>
-        <section><h2>Results</h2>\(resultTable)<p class="soft">\(SummaryTable.legend)</p></section>
-        <section><h2>At a glance</h2><div class="pair">\(goodBars)\(servedBars)</div></section>
-        <section><h2>Over time</h2>\(timelines)</section>
-        <footer><p>The direct push gives each message one chance; the queue keeps what does not fit and spends what real-time
-        leaves over.</p></footer>
-        </main></body>
-        </html>
-
-        """
+        let content = """
+            <header>
+            <h1><small>Weir demo</small>One pool, two tempos</h1>
+            <p class="lead">Real-time chat and a pile of asynchronous messages share \(servers) simulated model servers.</p>
+            <p class="soft">Real sockets, real time; each server behaves like Llama 8B on one H100. Seed \(seed).</p>
+            </header>
+            <section><h2>Results</h2>\(resultTable)<p class="soft">\(SummaryTable.legend)</p></section>
+            <section><h2>At a glance</h2><div class="pair">\(goodBars)\(servedBars)</div></section>
+            <section><h2>Over time</h2>\(timelines)</section>
+            <footer><p>The direct push gives each message one chance; the queue keeps what does not fit and spends what real-time
+            leaves over.</p></footer>
+            """
+        return HTMLPage(title: "Weir demo", content: content).text
     }
 
     private var resultTable: String {

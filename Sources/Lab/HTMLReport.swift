@@ -5,28 +5,15 @@ import ReportPage
 extension LabReport {
     /// The report as one page that needs nothing else: style and plots are inside, for light and dark screens.
     public func html() -> String {
-        """
-        <!doctype html>
-        <html lang="en">
-        <head>
-        <meta charset="utf-8">
-        <meta name="viewport" content="width=device-width, initial-scale=1">
-        <title>Weir lab: \(HTMLText.escaped(scenario.name))</title>
-        <style>
-        \(PageStyle.sheet)
-        </style>
-        </head>
-        <body><main>
-        <header>
-        <h1><small>Weir lab</small>\(HTMLText.escaped(scenario.name))</h1>
-        <p class="lead">\(HTMLText.escaped(scenario.summary))</p>
-        \(calibration.isEmpty ? "<p class=\"soft\">\(HTMLText.escaped(setupLine)).</p>" : "")
-        </header>
-        \(calibration.isEmpty ? policyBody : calibrationBody)
-        </main></body>
-        </html>
-
-        """
+        let content = """
+            <header>
+            <h1><small>Weir lab</small>\(HTMLText.escaped(scenario.name))</h1>
+            <p class="lead">\(HTMLText.escaped(scenario.summary))</p>
+            \(calibration.isEmpty ? "<p class=\"soft\">\(HTMLText.escaped(setupLine)).</p>" : "")
+            </header>
+            \(calibration.isEmpty ? policyBody : calibrationBody)
+            """
+        return HTMLPage(title: "Weir lab: \(scenario.name)", content: content).text
     }
 
     private var policyBody: String {
