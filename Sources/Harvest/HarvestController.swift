@@ -14,6 +14,9 @@ public struct HarvestController: Sendable {
     private var residenceSeconds = 5.0
     private var harvestedTokens = 0.0
     private var abortedTokens = 0.0
+    /// How many times faster than its configured constants the endpoint has proved to be (`SpeedEvidence`); its capacity
+    /// is to say the same.
+    public var speedFactor = 1.0
 
     /// Creates the controller of one endpoint.
     public init(configuration: HarvestConfiguration, now: Instant) {
@@ -70,7 +73,7 @@ public struct HarvestController: Sendable {
         if let limit = configuration.maxInFlightPerEndpoint { allowed = min(allowed, limit) }
         var state = HarvestState(
             requestCap: max(0, Double(load.requests) + steps.left / cost), reserve: rises.reserve,
-            allowedBatchRequests: allowed, limit: nil)
+            allowedBatchRequests: allowed, limit: nil, speedFactor: speedFactor)
         if !configuration.isEnabled {
             state.limit = .disabled
         } else if !endpoint.accepts(demand, now: now) {
@@ -79,7 +82,8 @@ public struct HarvestController: Sendable {
             state.limit = .brake
         } else if load.sheddableRequests >= allowed {
             state.limit = .stepTime
-        } else if prefillLevel(of: endpoint, now: now) <= 0 {
+        } else if prefillLevel(of: endpoint, now: now) <= 0, !(isIdle && speedFactor > 1) {
+            // A bucket that fills within microseconds is not waited for with nothing in flight whose end would call.
             state.limit = .prefill
         } else if !isIdle, let kvTokens = endpoint.capacity.kvTokens,
             Double(load.reservedKVTokens + demand.kvTokens) > configuration.kvShare * Double(kvTokens)
@@ -106,9 +110,14 @@ public struct HarvestController: Sendable {
         abortedTokens + Double(lostTokens) <= configuration.abortedTokenShare * (harvestedTokens + 100_000)
     }
 
+    /// Whether a real-time request has waited so long for its first token that its limit is in danger.
+    public func isTooSilent(_ oldestSilence: TimeSpan) -> Bool {
+        oldestSilence.milliseconds > configuration.ttftLimitMilliseconds / 2
+    }
+
     private func isSurging(_ steps: StepBudget, oldestSilence: TimeSpan) -> Bool {
         guard steps.realtimeRequests > 0 else { return false }
-        return steps.leftOfRealtime < 0 || oldestSilence.milliseconds > configuration.ttftLimitMilliseconds / 2
+        return steps.leftOfRealtime < 0 || isTooSilent(oldestSilence)
     }
 
     private mutating func prefillLevel(of endpoint: Endpoint, now: Instant) -> Double {

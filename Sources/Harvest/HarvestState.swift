@@ -8,6 +8,8 @@ public struct HarvestState: Hashable, Sendable {
     public var allowedBatchRequests: Int
     /// Why no further batch request may start now, if none may.
     public var limit: HarvestLimit?
+    /// How many times faster than configured the endpoint has proved to be; 1 without proof.
+    public var speedFactor = 1.0
 }
 
 /// What keeps the next batch request from starting.

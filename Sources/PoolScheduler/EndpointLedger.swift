@@ -6,6 +6,9 @@ import Pool
 /// What the scheduler keeps per endpoint beside its load: who runs there, in the order in which they started.
 struct EndpointLedger {
     var harvest: HarvestController
+    /// The constants that the endpoint came with; `speed` says by how much it has proved to be faster.
+    let configuredStepTime: StepTimeModel
+    var speed = SpeedEvidence()
     /// Real-time requests in start order; those that have answered or ended are dropped when they reach the front.
     private var silent: Deque<(id: UInt64, started: Instant)> = []
     /// Requests whose answers come in one piece, in start order, and when their prompts should have been computed.
@@ -13,7 +16,10 @@ struct EndpointLedger {
     /// Sheddable requests in start order.
     private(set) var sheddable: [UInt64] = []
 
-    init(harvest: HarvestController) { self.harvest = harvest }
+    init(harvest: HarvestController, configuredStepTime: StepTimeModel) {
+        self.harvest = harvest
+        self.configuredStepTime = configuredStepTime
+    }
 
     /// Notes a start; `assumedFirstToken` is nil for answers that are streamed.
     mutating func started(_ id: UInt64, _ workClass: WorkClass, assumedFirstToken: Instant?, now: Instant) {

@@ -26,12 +26,15 @@ public struct PoolRequest: Hashable, Sendable {
     /// Whether its answer is sent token by token. The first token of an answer in one piece is not seen; it is assumed
     /// once the prompt should have been computed.
     public var streams: Bool
+    /// Whether its answer is one sequence, generated token after token, so that its length and its time tell the pace of
+    /// the engine. Several choices, or several prompts in one request, are generated side by side.
+    public var isOneSequence: Bool
 
     /// Creates a request.
     public init(
         id: UInt64, priority: Int, promptTokens: Int, cachedPromptTokens: Int = 0, maxOutputTokens: Int? = nil,
         runsToLimit: Bool = false, bytes: Int = 0, timeToLive: TimeSpan? = nil, deadline: Instant? = nil,
-        isMessage: Bool = false, streams: Bool = true
+        isMessage: Bool = false, streams: Bool = true, isOneSequence: Bool = true
     ) {
         self.id = id
         self.priority = priority
@@ -44,5 +47,6 @@ public struct PoolRequest: Hashable, Sendable {
         self.deadline = deadline
         self.isMessage = isMessage
         self.streams = streams
+        self.isOneSequence = isOneSequence
     }
 }

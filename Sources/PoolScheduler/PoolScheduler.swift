@@ -44,8 +44,10 @@ public struct PoolScheduler: Sendable {
         endpoints = configuration.endpoints
         allDownSince = configuration.endpoints.contains(where: \.isUp) ? nil : now
         room = WaitingRoom(limits: configuration.admission)
-        ledgers = configuration.endpoints.map { _ in
-            EndpointLedger(harvest: HarvestController(configuration: configuration.harvest, now: now))
+        ledgers = configuration.endpoints.map { endpoint in
+            EndpointLedger(
+                harvest: HarvestController(configuration: configuration.harvest, now: now),
+                configuredStepTime: endpoint.capacity.stepTime)
         }
     }
 
@@ -75,9 +77,11 @@ public struct PoolScheduler: Sendable {
 
     /// A request produced its first token (or the first byte of its answer).
     public mutating func firstToken(_ id: UInt64, now: Instant) {
-        guard let entry = held[id], let placement = entry.placement, placement.firstToken == nil else { return }
-        endpoints[placement.endpoint.index].load.firstToken(entry.demand)
-        held[id]?.placement?.firstToken = now
+        guard let index = held.index(forKey: id), let placement = held.values[index].placement,
+            placement.firstToken == nil
+        else { return }
+        endpoints[placement.endpoint.index].load.firstToken(held.values[index].demand)
+        held.values[index].placement?.firstToken = now
     }
 
     /// A request has generated more than was expected of it; its reservation grows with it.
@@ -96,12 +100,18 @@ public struct PoolScheduler: Sendable {
     ///
     /// - Parameter outputTokens: tokens generated, if known.
     public mutating func finished(_ id: UInt64, outputTokens: Int?, now: Instant) -> [SchedulerAction] {
-        guard let entry = held[id], let placement = entry.placement else { return [] }
-        release(id)
+        guard let index = held.index(forKey: id), let placement = held.values[index].placement else { return [] }
+        let entry = held.remove(at: index).value
+        unplace(id, entry, placement)
         finishRate.add(1, now: now)
         counters.finished[entry.workClass] += 1
         let outputTokens = outputTokens.map { min(max(0, $0), Self.promptTokenLimit) }
-        if let outputTokens { outputLengths[entry.workClass].observe(outputTokens: outputTokens) }
+        if let outputTokens {
+            outputLengths[entry.workClass].observe(outputTokens: outputTokens)
+            if entry.request.isOneSequence {
+                learnSpeed(of: placement.endpoint.index, outputTokens: outputTokens, residence: now - placement.started)
+            }
+        }
         if entry.workClass == .sheddable {
             ledgers[placement.endpoint.index].harvest.batchFinished(
                 tokens: entry.demand.promptTokens + (outputTokens ?? 0), residence: now - placement.started)
@@ -136,6 +146,7 @@ public struct PoolScheduler: Sendable {
     /// An endpoint went down or came back. Requests in flight on it are the shell's to report.
     public mutating func endpointChanged(_ id: EndpointID, isUp: Bool, now: Instant) -> [SchedulerAction] {
         endpoints[id.index].isUp = isUp
+        if !isUp { forgetSpeed(of: id.index) }
         if endpoints.contains(where: \.isUp) { allDownSince = nil } else { allDownSince = allDownSince ?? now }
         return isUp ? placeWaiting(now: now) : []
     }
@@ -168,6 +179,10 @@ public struct PoolScheduler: Sendable {
                 firstToken(id, now: now)
             }
             ledgers[index].harvest.tick(load: endpoints[index].load, now: now)
+            // Who keeps a real-time request waiting like this is not that fast, whatever it has proved before.
+            if ledgers[index].harvest.isTooSilent(oldestSilence(on: index, now: now)) {
+                forgetSpeed(of: index)
+            }
             actions += brake(EndpointID(index), now: now)
         }
         actions += placeWaiting(now: now)
@@ -303,7 +318,11 @@ extension PoolScheduler {
     }
 
     private mutating func place(_ id: UInt64, on endpoint: EndpointID, now: Instant) -> SchedulerAction {
-        guard let entry = held[id] else { preconditionFailure("placed a request that is not held: \(id)") }
+        guard let place = held.index(forKey: id) else {
+            preconditionFailure("placed a request that is not held: \(id)")
+        }
+        held.values[place].placement = Placement(endpoint: endpoint, started: now)
+        let entry = held.values[place]
         let index = endpoint.index
         endpoints[index].load.reserve(entry.demand, entry.workClass)
         ledgers[index].started(
@@ -313,7 +332,6 @@ extension PoolScheduler {
         case .realtime: ledgers[index].harvest.realtimePlaced(entry.demand, now: now)
         case .sheddable: ledgers[index].harvest.batchPlaced(entry.demand, now: now)
         }
-        held[id]?.placement = Placement(endpoint: endpoint, started: now)
         counters.started[entry.workClass] += 1
         return .start(id, endpoint)
     }
@@ -359,6 +377,26 @@ extension PoolScheduler {
             guard let placement = held[id]?.placement else { return false }
             return placement.firstToken == nil && placement.endpoint.index == index
         }
+    }
+
+    /// Takes an answer as evidence of the endpoint's speed.
+    private mutating func learnSpeed(of index: Int, outputTokens: Int, residence: TimeSpan) {
+        ledgers[index].speed.observe(
+            outputTokens: outputTokens, residence: residence, configured: ledgers[index].configuredStepTime)
+        believeSpeed(of: index)
+    }
+
+    private mutating func forgetSpeed(of index: Int) {
+        ledgers[index].speed.forget()
+        believeSpeed(of: index)
+    }
+
+    /// The belief holds for all that looks at the endpoint's capacity, routing too.
+    private mutating func believeSpeed(of index: Int) {
+        let factor = ledgers[index].speed.factor
+        guard factor != ledgers[index].harvest.speedFactor else { return }
+        ledgers[index].harvest.speedFactor = factor
+        endpoints[index].capacity.stepTime = ledgers[index].configuredStepTime.faster(by: factor)
     }
 
     /// The endpoint with the most room left for batch work, if any has room for this request.
