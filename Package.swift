@@ -29,6 +29,7 @@ func product(_ name: String, _ package: String) -> Target.Dependency { .product(
 let deque = product("DequeModule", "swift-collections")
 let heap = product("HeapModule", "swift-collections")
 let log = product("Logging", "swift-log")
+let crypto = product("Crypto", "swift-crypto")
 let lifecycle = product("ServiceLifecycle", "swift-service-lifecycle")
 let grdb = product("GRDB", "GRDB.swift")
 let nio: [Target.Dependency] = [
@@ -40,6 +41,7 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
         .package(url: "https://github.com/apple/swift-collections", exact: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-crypto", exact: "4.5.2"),
         .package(url: "https://github.com/apple/swift-http-types", exact: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
@@ -58,7 +60,7 @@ let package = Package(
         room("Admission", uses: ["Basics", heap]),
         room("Harvest", uses: ["Basics", "Pool"]),
         room("PoolScheduler", uses: ["Basics", "Pool", "Routing", "Admission", "Harvest", deque]),
-        room("Delivery", uses: ["Basics", "InferenceAPI"]),
+        room("Delivery", uses: ["Basics", "InferenceAPI", deque, heap]),
 
         // The lab: the same decisions around a model of an engine, in virtual time.
         room("EngineModel", uses: ["Basics", heap]),
@@ -80,14 +82,23 @@ let package = Package(
 
         room(
             "Gateway",
-            uses: nio + ["Basics", "InferenceAPI", "Pool", "Admission", "Harvest", "PoolScheduler"]),
+            uses: nio + ["Basics", "InferenceAPI", "Pool", "Admission", "Harvest", "PoolScheduler", crypto]),
+        room(
+            "FrontDoor",
+            uses: ["Basics", "InferenceAPI", "Delivery", "MessageQueues", "Gateway", crypto]),
+        room(
+            "Webhooks",
+            uses: [
+                "Basics", "InferenceAPI", "MessageQueues", crypto, log, product("AsyncHTTPClient", "async-http-client"),
+                product("NIOCore", "swift-nio"), product("NIOHTTP1", "swift-nio"),
+            ]),
         room("ModelServer", uses: nio + ["Basics", "InferenceAPI", "EngineModel"]),
         room(
             "Composition",
             uses: [
                 "Basics", "InferenceAPI", "Pool", "Admission", "Harvest", "EngineModel", "Delivery", "MessageQueues",
-                "EmbeddedQueue", "AsyncProcessor", "Gateway", "PoolScheduler", "Telemetry", "WeirConfiguration", log,
-                lifecycle, product("NIOCore", "swift-nio"),
+                "EmbeddedQueue", "AsyncProcessor", "FrontDoor", "Gateway", "PoolScheduler", "Telemetry", "Webhooks",
+                "WeirConfiguration", log, lifecycle, product("NIOCore", "swift-nio"),
             ]),
 
         room(
@@ -97,12 +108,25 @@ let package = Package(
                 "ModelServer", "ReportPage", "WeirConfiguration", log, product("AsyncHTTPClient", "async-http-client"),
             ] + nio),
 
+        // The proof: delivery in virtual time, with a seeded adversary.
+        room(
+            "DeliveryWorlds",
+            uses: [
+                "Basics", "InferenceAPI", "Pool", "Admission", "Harvest", "PoolScheduler", "Delivery", "MessageQueues",
+                "EmbeddedQueue", heap, grdb,
+            ]),
+        .executableTarget(
+            name: "delivery-worlds",
+            dependencies: ["DeliveryWorlds", product("ArgumentParser", "swift-argument-parser")],
+            swiftSettings: strict),
+
         // The command line.
         .executableTarget(
             name: "weir",
             dependencies: [
-                "Basics", "Composition", "Delivery", "Demo", "EmbeddedQueue", "EngineModel", "Lab", "MessageQueues",
-                "ModelServer", "Telemetry", "WeirConfiguration", product("ArgumentParser", "swift-argument-parser"),
+                "Basics", "Composition", "Delivery", "Demo", "EmbeddedQueue", "EngineModel", "InferenceAPI", "Lab",
+                "MessageQueues", "ModelServer", "Telemetry", "WeirConfiguration",
+                product("ArgumentParser", "swift-argument-parser"),
                 product("NIOCore", "swift-nio"), product("NIOPosix", "swift-nio"),
             ],
             swiftSettings: strict),
@@ -114,7 +138,7 @@ let package = Package(
         tests(of: "Delivery", uses: ["Basics", "InferenceAPI"]),
         tests(of: "MessageQueues", uses: ["Basics", "InferenceAPI", "Delivery"]),
         tests(of: "EmbeddedQueue", uses: ["Basics", "Delivery", "MessageQueues", grdb]),
-        tests(of: "AsyncProcessor", uses: ["Basics", "Delivery", "MessageQueues", "EmbeddedQueue"]),
+        tests(of: "AsyncProcessor", uses: ["Basics", "InferenceAPI", "Delivery", "MessageQueues", "EmbeddedQueue"]),
         tests(of: "EngineModel", uses: ["Basics"]),
         tests(of: "Lab", uses: ["Basics", "EngineModel", "Harvest", "Pool", "PoolScheduler"]),
         tests(of: "ModelServer", uses: nio + ["Basics", "EngineModel"]),
@@ -123,6 +147,13 @@ let package = Package(
             uses: nio + [
                 "Basics", "InferenceAPI", "Pool", "Admission", "Harvest", "PoolScheduler", "EngineModel", "ModelServer",
             ]),
+        tests(
+            of: "FrontDoor",
+            uses: nio + ["Basics", "InferenceAPI", "Pool", "Delivery", "MessageQueues", "EmbeddedQueue", "Gateway"]),
+        tests(
+            of: "Webhooks",
+            uses: nio + ["Basics", "Delivery", "MessageQueues", "EmbeddedQueue", log, crypto]),
+        tests(of: "DeliveryWorlds"),
         .testTarget(name: "TidyTests", swiftSettings: strict),
         .testTarget(
             name: "DocumentationTests", dependencies: ["Telemetry", "WeirConfiguration"], swiftSettings: strict),

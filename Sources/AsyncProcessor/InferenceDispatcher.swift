@@ -17,11 +17,18 @@ public struct AsyncRequest: Sendable {
     public let body: [UInt8]
     /// The model named in the body.
     public let model: String?
+    /// Whose message it is; empty where there are no tenants.
+    public let tenant: String
+    /// The priority class of the message, 0 is the ordinary one.
+    public let priority: Int
 
     /// Creates the request of a message.
-    public init(_ message: InferenceMessage, sequence: Int64) {
+    public init(_ leased: LeasedMessage) {
+        let message = leased.message
         id = message.id
-        self.sequence = sequence
+        sequence = leased.lease.sequence
+        tenant = message.tenant
+        priority = message.priority
         deadline = message.deadline
         path = message.path
         headers = message.headers

@@ -13,6 +13,10 @@ extension GatewayConfiguration {
             host: configuration.gateway.listen.host, port: configuration.gateway.listen.port,
             threads: configuration.gateway.threads, limits: GatewayLimits(configuration.gateway.limits),
             trustedCallers: configuration.gateway.trustedCallers.compactMap { NetworkBlock($0.description) },
+            tenants: configuration.gateway.tenants.map { tenant in
+                Tenant(name: tenant.name, keys: tenant.keys.map(\.value))
+            },
+            acceptsTenantHeader: configuration.gateway.tenantHeader,
             objectives: Dictionary(
                 configuration.objectives.map { ($0.name, $0.priority) }, uniquingKeysWith: { first, _ in first }),
             pools: [])

@@ -18,50 +18,64 @@ struct GatewayDispatcher: InferenceDispatcher {
     func perform(_ request: AsyncRequest, started: @escaping @Sendable () -> Void) async -> AttemptOutcome {
         var call = InferenceCall(
             path: request.path, headers: request.headers.map { (name: $0.key, value: $0.value) },
-            body: ByteBuffer(bytes: request.body), requestID: nil, priority: priority,
+            body: ByteBuffer(bytes: request.body), requestID: nil,
+            // The class of a message can put it behind others of its queue, but never among real-time requests.
+            priority: min(-1, priority + request.priority),
             maxAnswerBytes: Self.maxAnswerBytes)
         if !request.headers.keys.contains(where: { $0.lowercased() == HeaderName.contentType }) {
             call.headers.append((name: HeaderName.contentType, value: "application/json"))
         }
         // Deadlines are calendar time; the gateway counts on its own monotonic time line.
         call.deadline = Gateway.now + (request.deadline - clock.now())
-        return Self.attemptOutcome(of: await gateway.perform(call, started: started))
+        return attemptOutcome(of: await gateway.perform(call, started: started))
     }
 
     /// What the gateway's word means for the message.
-    private static func attemptOutcome(of outcome: InferenceOutcome) -> AttemptOutcome {
+    private func attemptOutcome(of outcome: InferenceOutcome) -> AttemptOutcome {
         switch outcome {
         case .answered(let answer):
             .answered(
                 AttemptResponse(
                     statusCode: answer.status, body: Array(answer.body.readableBytesView),
                     contentType: answer.value(of: HeaderName.contentType),
-                    retryAfter: answer.value(of: HeaderName.retryAfter).flatMap(Int.init).map { .seconds(Double($0)) },
+                    retryAfter: answer.value(of: HeaderName.retryAfter).flatMap(retryAfter),
                     dropReason: answer.value(of: HeaderName.dropReason), endpoint: answer.endpoint,
                     usage: answer.usage))
-        case .rejected(let error) where Self.isFinal(error):
-            .answered(
-                AttemptResponse(
-                    statusCode: error.status, body: error.jsonBody(), contentType: "application/json"))
-        case .rejected(let error): .rejected(reason: error.message, retryAfter: error.retryAfter)
+        case .rejected(let error): rejection(error, cause: outcome.rejectionCause ?? .internalFault)
         case .evicted: .evicted
-        case .failed(let error):
-            switch error.code {
-            case .shuttingDown: .withdrawn(.stopping)
-            case .answerTooLarge: .failed(.answerTooLong, endpoint: nil)
-            case .upstreamTimeout: .failed(.timedOut, endpoint: nil)
-            default: .failed(.connectionLost, endpoint: nil)
+        case .failed(let failure):
+            switch failure.cause {
+            case .stopping: .rejected(.stopping, reason: failure.error.message, retryAfter: nil)
+            case .answerTooLarge: .failed(.answerTooLong, endpoint: failure.endpoint)
+            case .timedOut: .failed(.timedOut, endpoint: failure.endpoint)
+            case .connectFailed: .failed(.connectFailed, endpoint: failure.endpoint)
+            case .connectionLost: .failed(.connectionLost, endpoint: failure.endpoint)
+            case .errorInStream: .failed(.errorInAnswer, endpoint: failure.endpoint)
             }
-        case .cancelled: .withdrawn(.stopping)
+        case .cancelled: .withdrawn
         }
     }
 
-    /// Whether asking again cannot help, so that the gateway's error is the message's result.
-    ///
-    /// An unknown model is final: as long as a pool has not been able to ask its endpoints what they serve, the gateway
-    /// says 503.
-    private static func isFinal(_ error: APIError) -> Bool {
-        (400..<500).contains(error.status) && ![408, 429, 499].contains(error.status)
+    /// Asking again cannot help with a call that is at fault itself: the gateway's error is the message's result. An unknown
+    /// model is such a fault: as long as a pool has not been able to ask its endpoints what they serve, the cause is another.
+    private func rejection(_ error: APIError, cause: InferenceRejectionCause) -> AttemptOutcome {
+        switch cause {
+        case .invalidCall:
+            .answered(
+                AttemptResponse(statusCode: error.status, body: error.jsonBody(), contentType: "application/json"))
+        case .noEndpoints: .rejected(.unavailable, reason: error.message, retryAfter: error.retryAfter)
+        case .stopping: .rejected(.stopping, reason: error.message, retryAfter: error.retryAfter)
+        case .noCapacity: .rejected(.capacity, reason: error.message, retryAfter: error.retryAfter)
+        case .internalFault: .failed(.gatewayFault, endpoint: nil)
+        // The gateway saw the deadline a moment before the processor did.
+        case .expired: .withdrawn
+        }
+    }
+
+    /// Seconds, or a date.
+    private func retryAfter(_ text: String) -> TimeSpan? {
+        if let seconds = Int(text) { return seconds >= 0 ? .seconds(Double(seconds)) : nil }
+        return HTTPDate.parse(text).map { $0 - clock.now() }
     }
 }
 

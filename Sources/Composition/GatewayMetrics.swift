@@ -76,13 +76,15 @@ final class GatewayMetrics: GatewayObserver {
             )
         }
         handles.requests.increment()
-        handles.duration.observe(record.endedAfter.seconds)
+        // How long somebody waited for a queue's result, or how fast a question about one was answered, is no duration of
+        // a request to a model server.
+        if !record.isLocal { handles.duration.observe(record.endedAfter.seconds) }
         if record.isStreamed, let first = record.firstByteAfter { handles.firstToken.observe(first.seconds) }
         if let placed = record.placedAfter { handles.queue.observe(placed.seconds) }
         handles.dropped?.increment()
         if record.clientLeft { registry.instrument(MetricCatalog.aborted, pool, "client").increment() }
         if record.isCut { registry.instrument(MetricCatalog.aborted, pool, "endpoint").increment() }
-        if record.status < 400 {
+        if record.status < 400, !record.isLocal {
             let prompt = record.usage?.promptTokens ?? record.estimatedPromptTokens
             registry.instrument(MetricCatalog.promptTokens, pool, workClass).increment(by: prompt)
             registry.instrument(MetricCatalog.outputTokens, pool, workClass)
@@ -109,6 +111,8 @@ extension AccessRecord {
             isClientAborted: record.clientLeft, requestBytes: record.requestBytes,
             responseBytes: record.responseBytes)
         model = record.model
+        tenant = record.fairnessID
+        queuedRequestID = record.queuedRequestID
         pool = record.pool
         endpoint = record.endpoint
         priority = record.priority

@@ -6,9 +6,10 @@ import Gateway
 import Logging
 import MessageQueues
 import Synchronization
+import Webhooks
 import WeirConfiguration
 
-/// One queue of the configuration: its store, its processor, and what was last seen of its depth.
+/// One queue of the configuration: its store, its processor, its poster of results, and what was last seen of its depth.
 final class QueueWorker: Sendable {
     private static let depthInterval = Duration.seconds(1)
 
@@ -16,30 +17,32 @@ final class QueueWorker: Sendable {
     let path: String
     private let queue: EmbeddedQueue
     private let processor: AsyncProcessor
+    private let poster: WebhookPoster
     private let lastDepth = Mutex(QueueDepth())
-    private let logger: Logger
 
-    /// Opens the queue's file as its one consumer.
+    /// - Parameters:
+    ///   - queue: opened as the one consumer of its file.
+    ///   - priority: the priority of the queue's objective; below zero.
     init(
-        _ settings: Configuration.MessageQueue, retry: Configuration.Retry, priority: Int, gateway: Gateway,
-        grace: TimeSpan, logger: Logger
-    ) throws(ServiceError) {
+        _ settings: Configuration.MessageQueue, queue: EmbeddedQueue, retry: Configuration.Retry, priority: Int,
+        gateway: Gateway, grace: TimeSpan, webhooks: WebhookConfiguration, logger: Logger
+    ) {
         name = settings.name
         path = settings.embedded?.path ?? ""
-        self.logger = logger
-        do {
-            queue = try EmbeddedQueue(.init(path: path), role: .consumer)
-        } catch {
-            throw ServiceError("queue \(settings.name): \(error)")
-        }
-        var configuration = AsyncProcessor.Configuration()
-        configuration.maximumHeld = settings.maxHeld
-        configuration.leaseDuration = settings.lease
-        configuration.grace = grace
-        configuration.retries.base = retry.base
-        configuration.retries.cap = retry.cap
-        configuration.retries.rejectionPause = retry.rejectionPause
-        configuration.retries.maximumFailures = retry.maxFailures
+        self.queue = queue
+        var consumer = ConsumerConfiguration(queue: settings.name)
+        consumer.maximumHeld = settings.maxHeld
+        consumer.maximumInFlight = settings.maxInFlight
+        consumer.leaseDuration = settings.lease
+        consumer.grace = grace
+        consumer.attemptTimeout = retry.attemptTimeout
+        consumer.breakerFailures = retry.breakerFailures
+        consumer.breakerCap = retry.breakerCap
+        consumer.retries.base = retry.base
+        consumer.retries.cap = retry.cap
+        consumer.retries.capacityPause = retry.rejectionPause
+        consumer.retries.maximumFailures = retry.maxFailures
+        var configuration = AsyncProcessor.Configuration(consumer: consumer)
         configuration.seed = UInt64.random(in: 1...UInt64.max)
         configuration.reportsQueueError = { [name] error in
             logger.error("queue failed", metadata: ["queue": "\(name)", "error": "\(error)"])
@@ -48,23 +51,22 @@ final class QueueWorker: Sendable {
             queue: queue,
             dispatcher: GatewayDispatcher(gateway: gateway, priority: priority, clock: configuration.clock),
             configuration: configuration)
+        poster = WebhookPoster(outbox: queue, configuration: webhooks, logger: logger)
     }
 
     var status: QueueStatus {
-        QueueStatus(name: name, depth: lastDepth.withLock { $0 }, counters: processor.counters)
+        QueueStatus(
+            name: name, depth: lastDepth.withLock { $0 }, counters: processor.counters,
+            failingTargets: processor.failingTargets, webhooks: poster.counters)
     }
 
     /// Works until `stop()`; returns when every message in hand is finished or back in the queue.
     func run() async {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.watchDepth() }
+            group.addTask { await self.poster.run() }
             await processor.run()
             group.cancelAll()
-        }
-        do {
-            try queue.close()
-        } catch {
-            logger.error("queue was not closed cleanly", metadata: ["queue": "\(name)", "error": "\(error)"])
         }
     }
 
@@ -73,7 +75,10 @@ final class QueueWorker: Sendable {
 
     private func watchDepth() async {
         while !Task.isCancelled {
-            if let depth = try? await queue.depth() { lastDepth.withLock { $0 = depth } }
+            if let depth = try? await queue.depth() {
+                lastDepth.withLock { $0 = depth }
+                processor.observe(depth)
+            }
             try? await Task.sleep(for: Self.depthInterval)
         }
     }

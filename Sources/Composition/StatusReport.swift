@@ -1,15 +1,18 @@
-import AsyncProcessor
+import Delivery
 import Gateway
 import Harvest
 import MessageQueues
 import Pool
 import PoolScheduler
 import Telemetry
+import Webhooks
 
 /// What the process knows of itself at one moment, for the status page, the metrics and readiness.
 struct StatusReport {
     let gateway: GatewayStatus
     let queues: [QueueStatus]
+    /// Connections that are held for results.
+    let waitingConnections: Int
     /// The priorities that the configuration names; their gauges are written also when nobody waits.
     let priorities: [Int]
 
@@ -58,6 +61,7 @@ struct StatusReport {
     func write(to registry: MetricsRegistry) {
         registry.instrument(MetricCatalog.connections).set(gateway.clientConnections)
         for pool in gateway.pools { write(pool, to: registry) }
+        registry.instrument(MetricCatalog.asyncWaiting).set(waitingConnections)
         for queue in queues { write(queue, to: registry) }
     }
 
@@ -95,12 +99,32 @@ struct StatusReport {
     private func write(_ queue: QueueStatus, to registry: MetricsRegistry) {
         registry.instrument(MetricCatalog.asyncQueueDepth, queue.name).set(queue.depth.unfinished)
         registry.instrument(MetricCatalog.asyncLeased, queue.name).set(queue.counters.held)
+        registry.instrument(MetricCatalog.asyncDeadLetters, queue.name).set(queue.depth.deadLetters)
+        registry.instrument(MetricCatalog.asyncDelayed, queue.name).set(queue.depth.delayed)
+        registry.instrument(MetricCatalog.asyncFailingModels, queue.name).set(queue.failingTargets.count)
+        let counters = queue.counters
         let outcomes = [
-            ("succeeded", queue.counters.succeeded), ("failed", queue.counters.failed),
-            ("expired", queue.counters.expired),
+            ("succeeded", counters.succeeded), ("failed", counters.failed), ("expired", counters.expired),
+            ("cancelled", counters.cancelled),
         ]
         for (outcome, count) in outcomes {
             registry.instrument(MetricCatalog.asyncResults, queue.name, outcome).raise(to: count)
+        }
+        let setbacks = [
+            ("failure", counters.retries), ("capacity", counters.capacityRefusals), ("eviction", counters.evictions),
+            ("handed_back", counters.handedBack), ("lost_lease", counters.lostLeases),
+        ]
+        for (reason, count) in setbacks {
+            registry.instrument(MetricCatalog.asyncSetbacks, queue.name, reason).raise(to: count)
+        }
+        registry.instrument(MetricCatalog.asyncDispatched, queue.name).raise(to: counters.dispatched)
+        registry.instrument(MetricCatalog.asyncQueueErrors, queue.name).raise(to: counters.queueErrors)
+        let posts = [
+            ("delivered", queue.webhooks.delivered), ("retried", queue.webhooks.retried),
+            ("given_up", queue.webhooks.givenUp),
+        ]
+        for (outcome, count) in posts {
+            registry.instrument(MetricCatalog.webhooks, queue.name, outcome).raise(to: count)
         }
     }
 }
@@ -109,5 +133,8 @@ struct StatusReport {
 struct QueueStatus {
     let name: String
     let depth: QueueDepth
-    let counters: AsyncProcessorCounters
+    let counters: ConsumerCounters
+    /// Models that fail everything and are left alone for a while.
+    let failingTargets: [String]
+    let webhooks: WebhookCounters
 }

@@ -1,4 +1,5 @@
 import Basics
+import FrontDoor
 import Gateway
 import Harvest
 public import Logging
@@ -71,17 +72,15 @@ public struct WeirService: Sendable {
     ) async throws {
         let registry = MetricsRegistry()
         let metrics = GatewayMetrics(registry: registry, accessLog: try accessLog(), logger: logger)
-        let gateway = try await startGateway(observer: metrics)
-        let workers: [QueueWorker]
-        do throws(ServiceError) {
-            workers = try openQueues(gateway: gateway)
-        } catch {
-            await gateway.shutdown()
-            throw error
-        }
+        let queues = try configuration.async.map { async throws(ServiceError) in try Queues(async, logger: logger) }
+        defer { queues?.close() }
+        let gateway = try await startGateway(observer: metrics, frontDoor: queues?.frontDoor)
+        let workers = workers(for: queues, gateway: gateway)
         let priorities = [0] + configuration.objectives.map(\.priority)
         let report: @Sendable () -> StatusReport = {
-            StatusReport(gateway: gateway.status(), queues: workers.map(\.status), priorities: priorities)
+            StatusReport(
+                gateway: gateway.status(), queues: workers.map(\.status),
+                waitingConnections: queues?.frontDoor?.waitingCount ?? 0, priorities: priorities)
         }
         registry.onCollect { [logWriter] in
             report().write(to: registry)
@@ -163,7 +162,7 @@ public struct WeirService: Sendable {
         let limit = Gateway.now + .seconds(1)
         while Gateway.now < limit {
             let endpoints = gateway.status().pools.flatMap(\.endpoints)
-            if endpoints.allSatisfy({ !$0.isUp || $0.scraped != nil }) { return }
+            if endpoints.allSatisfy({ !$0.isUp || !$0.reports || $0.scraped != nil }) { return }
             do {
                 try await Task.sleep(for: .milliseconds(10))
             } catch {
@@ -186,27 +185,27 @@ public struct WeirService: Sendable {
         }
     }
 
-    private func startGateway(observer: GatewayMetrics) async throws(ServiceError) -> Gateway {
+    private func startGateway(
+        observer: GatewayMetrics, frontDoor: FrontDoor?
+    ) async throws(ServiceError) -> Gateway {
         let settings = try GatewayConfiguration(configuration)
         warnOfSlowEngines(settings)
         do {
-            return try await Gateway.start(settings, observer: observer)
+            return try await Gateway.start(settings, observer: observer, requestHandler: frontDoor)
         } catch {
             throw ServiceError("the gateway cannot listen on \(configuration.gateway.listen): \(error)")
         }
     }
 
-    private func openQueues(gateway: Gateway) throws(ServiceError) -> [QueueWorker] {
-        var workers: [QueueWorker] = []
-        guard let async = configuration.async else { return workers }
-        for queue in async.queues {
-            let priority = configuration.objectives.first { $0.name == queue.objective }?.priority ?? -1
-            workers.append(
-                try QueueWorker(
-                    queue, retry: async.retry, priority: priority, gateway: gateway,
-                    grace: configuration.gateway.drain.timeout, logger: logger))
+    private func workers(for queues: Queues?, gateway: Gateway) -> [QueueWorker] {
+        guard let queues, let async = configuration.async else { return [] }
+        return queues.entries.map { entry in
+            let objective = configuration.objectives.first { $0.name == entry.settings.objective }
+            return QueueWorker(
+                entry.settings, queue: entry.queue, retry: async.retry, priority: objective?.priority ?? -1,
+                gateway: gateway, grace: configuration.gateway.drain.timeout, webhooks: queues.webhooks,
+                logger: logger)
         }
-        return workers
     }
 
     private func accessLog() throws(ServiceError) -> AccessLog? {

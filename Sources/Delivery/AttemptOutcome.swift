@@ -39,17 +39,23 @@ public enum TransportFailure: String, Hashable, Sendable, CaseIterable {
     case connectFailed = "connection failed"
     /// The connection broke before the answer was complete.
     case connectionLost = "connection lost"
+    /// The answer was a stream that ended in an error.
+    case errorInAnswer = "error in the answer"
+    /// The gateway itself failed.
+    case gatewayFault = "fault of the gateway"
     /// The endpoint took too long.
     case timedOut = "timed out"
     /// The answer is longer than is accepted; it would be again.
     case answerTooLong = "answer too long"
 }
 
-/// Why the processor took a request back.
-public enum Withdrawal: Hashable, Sendable {
-    /// The deadline of the message passed.
-    case deadlinePassed
-    /// The process is stopping.
+/// Why the gateway did not carry a request now.
+public enum Refusal: Hashable, Sendable {
+    /// It has no room; it will when something else has finished.
+    case capacity
+    /// Nobody there serves the model at present.
+    case unavailable
+    /// It is going away.
     case stopping
 }
 
@@ -60,32 +66,37 @@ public enum AttemptOutcome: Hashable, Sendable {
     /// The request was sent, or was to be sent, and no whole answer came back.
     case failed(TransportFailure, endpoint: String?)
     /// The gateway refused to carry the request now; no endpoint has seen it.
-    case rejected(reason: String, retryAfter: TimeSpan?)
+    case rejected(Refusal, reason: String, retryAfter: TimeSpan?)
     /// The gateway aborted the request to make room for real-time work.
     case evicted
-    /// The request was taken back before it ended.
-    case withdrawn(Withdrawal)
+    /// The request was taken back, as it was asked to be.
+    case withdrawn
 }
 
-/// What an HTTP status means for a message.
+/// What an HTTP answer means for a message.
 ///
-/// Upstream's table (shared reference `async-processor.md` 3.4) with two repairs: 408, 409 and 425 are retried, as the
-/// OpenAI SDKs do, and transport failures are (they are no status, see `DeliveryStateMachine`).
-public enum StatusVerdict: Hashable, Sendable {
+/// Upstream's table (shared reference `async-processor.md` 3.4) with repairs: 408, 409 and 425 are retried, as the OpenAI
+/// SDKs do, and drop reasons tell a server without room from one that is going away.
+public enum AnswerVerdict: Hashable, Sendable {
     /// The server's final word, good or bad.
     case final
-    /// Turned away for lack of capacity: try again, it is nobody's failure.
-    case shed
+    /// Turned away for lack of room: try again when there is some. It is nobody's failure.
+    case capacity
+    /// Nobody serves this at present.
+    case unavailable
     /// Failed in a way that may pass.
     case retry
 
     /// Judges an answer by its status and its drop reason.
     public init(statusCode: Int, dropReason: String?) {
+        let reason = dropReason.flatMap(DropReason.init(rawValue:))
         self =
-            switch statusCode {
-            case 429: .shed
-            case 503 where dropReason != nil: .shed
-            case 408, 409, 425, 500...599: .retry
+            switch (statusCode, reason) {
+            case (429, .noEndpoints?), (503, .noEndpoints?): .unavailable
+            case (429, .shuttingDown?), (503, .shuttingDown?): .retry
+            case (429, _): .capacity
+            case (503, _) where dropReason != nil: .capacity
+            case (408, _), (409, _), (425, _), (500...599, _): .retry
             default: .final
             }
     }

@@ -4,9 +4,9 @@ public import Basics
 public struct AttemptRecord: Hashable, Sendable {
     /// How often the request was given to an endpoint.
     public var dispatches = 0
-    /// Attempts that ended in a transport failure or an error status.
+    /// Attempts that ended in a transport failure, an error status or a timeout.
     public var failures = 0
-    /// Attempts turned away for lack of capacity (429, or an answer with a drop reason).
+    /// Attempts turned away for lack of room, or because nobody was there to serve them.
     public var sheds = 0
     /// Attempts that the gateway cut short to make room for real-time work.
     public var evictions = 0

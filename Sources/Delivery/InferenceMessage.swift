@@ -21,11 +21,21 @@ public struct InferenceMessage: Hashable, Sendable {
     public var headers: [String: String]
     /// Opaque to the queue; returned with the result.
     public var metadata: [String: String]
+    /// Whose it is: tenants share a priority class fairly and see only what is theirs. Empty where there are no tenants.
+    public var tenant: String
+    /// Its priority class, -9...9: a message is taken before all those of a lower class. 0 is the ordinary one.
+    public var priority: Int
+    /// Where the result is posted to as well, if the operator allows it: an absolute URL.
+    public var webhook: String?
+
+    /// The priority classes that there are.
+    public static let priorityRange = -9...9
 
     /// Creates a message.
     public init(
         id: String, created: Instant, deadline: Instant, path: String, payload: [UInt8], model: String? = nil,
-        headers: [String: String] = [:], metadata: [String: String] = [:]
+        headers: [String: String] = [:], metadata: [String: String] = [:], tenant: String = "", priority: Int = 0,
+        webhook: String? = nil
     ) {
         self.id = id
         self.created = created
@@ -35,7 +45,13 @@ public struct InferenceMessage: Hashable, Sendable {
         self.model = model
         self.headers = headers
         self.metadata = metadata
+        self.tenant = tenant
+        self.priority = priority
+        self.webhook = webhook
     }
+
+    /// What the message needs to run: the model it names, empty if it names none. Failures and capacity are a target's.
+    public var target: String { model ?? "" }
 
     /// A digest of what is asked (path and payload): two submissions of one id with equal digests are the same request.
     ///

@@ -5,8 +5,12 @@ public import InferenceAPI
 public enum DeliveryErrorCode: String, Hashable, Sendable, CaseIterable {
     /// The deadline passed before a final answer arrived.
     case deadlineExceeded = "DEADLINE_EXCEEDED"
+    /// Somebody took the request back.
+    case cancelled = "CANCELLED"
     /// The model server could not be made to answer.
     case inferenceError = "INFERENCE_ERROR"
+    /// The request cannot be run as it is.
+    case invalidRequest = "INVALID_REQUEST"
     /// The stored request can no longer be read.
     case payloadUnavailable = "PAYLOAD_UNAVAILABLE"
 }
@@ -15,6 +19,12 @@ public enum DeliveryErrorCode: String, Hashable, Sendable, CaseIterable {
 public struct InferenceResult: Hashable, Sendable {
     /// The id of the message.
     public var id: String
+    /// Tells this use of the id from others: an id that is used again never gets the answer of its former use.
+    public var generation: String
+    /// The queue it went through.
+    public var queue: String
+    /// Whose message it was; empty where there are no tenants.
+    public var tenant: String
     /// The status of the last HTTP answer, if one arrived, whether it was a success or not.
     public var statusCode: Int?
     /// The body of the last HTTP answer, if this process has it.
@@ -35,16 +45,27 @@ public struct InferenceResult: Hashable, Sendable {
     public var usage: TokenUsage?
     /// What happened on the way.
     public var attempts: AttemptRecord
+    /// Whether the message was given up although its deadline had not passed: it is kept, with its payload, to be looked
+    /// at and run again.
+    public var isDeadLetter: Bool
     /// When the producer made the message.
     public var created: Instant
+    /// When the queue accepted it.
+    public var enqueued: Instant
     /// When this record was made.
     public var finished: Instant
     /// The metadata of the message.
     public var metadata: [String: String]
 
-    /// Creates the record of `message` as it stands at `finished`, without an answer.
-    public init(for message: InferenceMessage, attempts: AttemptRecord, finished: Instant) {
+    /// Creates the record of a message as it stands at `finished`, without an answer.
+    public init(for leased: LeasedMessage, queue: String, attempts: AttemptRecord, finished: Instant) {
+        let message = leased.message
         id = message.id
+        generation = leased.generation
+        self.queue = queue
+        tenant = message.tenant
+        isDeadLetter = false
+        enqueued = leased.enqueued
         path = message.path
         model = message.model
         created = message.created

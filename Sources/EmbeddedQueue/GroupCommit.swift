@@ -9,6 +9,9 @@ import Synchronization
 /// suspends; one writer (the serial queue of GRDB's writing connection, never a thread of the cooperative pool) takes all
 /// that have come together, runs them in one transaction and resumes their callers once it is committed. While a commit is
 /// under way the next batch gathers, so the batch adapts to the load by itself.
+///
+/// The memory of the queue (`MessageStore`) goes with the transaction: it is as before if that is rolled back. What a commit
+/// has changed is told once for the whole batch, before its callers go on.
 final class GroupCommit: Sendable {
     /// Operations in one transaction; bounds how long its first caller waits for the last.
     static let maximumBatch = 1024
@@ -21,7 +24,7 @@ final class GroupCommit: Sendable {
         /// Whether its caller must be able to rely on it after a power failure.
         let isDurable: Bool
         /// Runs it inside the transaction; the returned closure tells the caller, once committed.
-        let run: @Sendable (Database) throws -> (@Sendable () -> Void)
+        let run: @Sendable (inout MessageStore, Database) throws -> (@Sendable () -> Void)
         let fail: @Sendable (MessageQueueError) -> Void
     }
 
@@ -37,11 +40,19 @@ final class GroupCommit: Sendable {
     private let place: String
     private let flushesForPowerLoss: Bool
     private let state = Mutex(State())
+    /// Only touched on the writing connection, so nobody ever waits for this.
+    private let store: Mutex<MessageStore>
+    private let committed: @Sendable (MessageStore.Changes) -> Void
 
-    init(pool: DatabasePool, place: String, flushesForPowerLoss: Bool) {
+    init(
+        pool: DatabasePool, place: String, flushesForPowerLoss: Bool, store: MessageStore,
+        committed: @escaping @Sendable (MessageStore.Changes) -> Void
+    ) {
         self.pool = pool
         self.place = place
         self.flushesForPowerLoss = flushesForPowerLoss
+        self.store = Mutex(store)
+        self.committed = committed
     }
 
     /// Runs `body` in a transaction together with others; returns when it is committed.
@@ -49,13 +60,14 @@ final class GroupCommit: Sendable {
     /// `body` may run more than once, each time from the same state of the database, and must not keep anything but its
     /// return value. Does not react to cancellation: what is handed in will be written.
     func perform<Value: Sendable>(
-        weight: Int = 0, isDurable: Bool, _ body: @escaping @Sendable (Database) throws -> Value
+        weight: Int = 0, isDurable: Bool,
+        _ body: @escaping @Sendable (inout MessageStore, Database) throws -> Value
     ) async throws -> Value {
         try await withCheckedThrowingContinuation { continuation in
             let operation = Operation(
                 weight: weight, isDurable: isDurable,
-                run: { database in
-                    let value = try body(database)
+                run: { store, database in
+                    let value = try body(&store, database)
                     return { continuation.resume(returning: value) }
                 },
                 fail: { continuation.resume(throwing: $0) })
@@ -76,22 +88,29 @@ final class GroupCommit: Sendable {
     private func writeAll(_ database: Database) {
         while let batch = nextBatch() {
             do {
-                let answers = try write(batch, database)
-                for answer in answers { answer() }
-            } catch  where batch.count > 1 {
-                // One bad operation must not fail its neighbours.
-                for operation in batch { writeAlone(operation, database) }
+                for answer in try write(batch, database) { answer() }
             } catch {
-                batch[0].fail(MessageQueueError(error, place: place))
+                writeOneByOne(batch, after: MessageQueueError(error, place: place), database)
             }
         }
     }
 
-    private func writeAlone(_ operation: Operation, _ database: Database) {
-        do {
-            for answer in try write(ArraySlice([operation]), database) { answer() }
-        } catch {
-            operation.fail(MessageQueueError(error, place: place))
+    /// Writes the operations of a batch that has failed: one bad operation must not fail its neighbours. Only a lock that
+    /// another process holds concerns all of them, and has been waited for long enough.
+    private func writeOneByOne(_ batch: ArraySlice<Operation>, after error: MessageQueueError, _ database: Database) {
+        var error = error
+        for operation in batch {
+            if batch.count == 1 || error == .locked(place: place) {
+                operation.fail(error)
+                continue
+            }
+            do {
+                for answer in try write([operation], database) { answer() }
+            } catch let failure {
+                let failure = MessageQueueError(failure, place: place)
+                if failure == .locked(place: place) { error = failure }
+                operation.fail(failure)
+            }
         }
     }
 
@@ -126,12 +145,33 @@ final class GroupCommit: Sendable {
             try database.execute(sql: "PRAGMA synchronous = \(flushes ? "FULL" : "NORMAL")")
             state.withLock { $0.flushes = flushes }
         }
-        var answers: [@Sendable () -> Void] = []
-        answers.reserveCapacity(batch.count)
-        try database.inTransaction(.immediate) {
-            for operation in batch { answers.append(try operation.run(database)) }
-            return .commit
+        let answers = try store.withLock { store in
+            let before = store
+            do {
+                var answers: [@Sendable () -> Void] = []
+                answers.reserveCapacity(batch.count)
+                try database.inTransaction(.immediate) {
+                    for operation in batch { answers.append(try operation.run(&store, database)) }
+                    try store.writeTally(database)
+                    return .commit
+                }
+                let changes = store.takeChanges()
+                if changes != MessageStore.Changes() { committed(changes) }
+                return answers
+            } catch {
+                store = before
+                throw error
+            }
         }
         return answers
+    }
+
+    /// Looks at the memory and the database together, without a transaction.
+    func look<Value: Sendable>(
+        _ body: @escaping @Sendable (MessageStore, Database) throws -> Value
+    ) async throws -> Value {
+        try await pool.writeWithoutTransaction { database in
+            try body(self.store.withLock { $0 }, database)
+        }
     }
 }

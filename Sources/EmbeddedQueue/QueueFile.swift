@@ -15,62 +15,22 @@ enum QueueFile {
     /// "Weir" in ASCII, in the header of the file: tells our files from other programs' databases.
     static let applicationID: Int32 = 0x5765_6972
 
-    /// The steps from one format to the next; the format of a file is the number of steps taken (`user_version`).
-    ///
-    /// A step that has been released is never changed, only followed by another.
-    private static let migrations = [
-        """
-        CREATE TABLE message (
-            sequence INTEGER PRIMARY KEY AUTOINCREMENT,
-            id TEXT NOT NULL UNIQUE,
-            digest INTEGER NOT NULL,
-            state INTEGER NOT NULL,
-            due INTEGER NOT NULL,
-            token INTEGER NOT NULL,
-            deadline INTEGER NOT NULL,
-            created INTEGER NOT NULL,
-            path TEXT NOT NULL,
-            model TEXT,
-            headers BLOB,
-            metadata BLOB,
-            dispatches INTEGER NOT NULL DEFAULT 0,
-            failures INTEGER NOT NULL DEFAULT 0,
-            sheds INTEGER NOT NULL DEFAULT 0,
-            evictions INTEGER NOT NULL DEFAULT 0,
-            first_dispatched INTEGER,
-            last_status INTEGER,
-            last_endpoint TEXT,
-            last_error TEXT
-        );
-        CREATE INDEX message_ready ON message (deadline, sequence) WHERE state = 0;
-        CREATE INDEX message_delayed ON message (due) WHERE state = 1;
-        CREATE INDEX message_leased ON message (due) WHERE state = 2;
-        CREATE TABLE payload (sequence INTEGER PRIMARY KEY, body BLOB NOT NULL);
-        CREATE TABLE result (
-            cursor INTEGER PRIMARY KEY AUTOINCREMENT,
-            id TEXT NOT NULL UNIQUE,
-            digest INTEGER NOT NULL,
-            status INTEGER,
-            error_code TEXT,
-            finished INTEGER NOT NULL,
-            line BLOB NOT NULL
-        );
-        """
-    ]
-
-    /// The format that this program writes.
-    static var format: Int { migrations.count }
-
-    /// Opens the file, creating it if `creates`, and migrates it.
-    static func open(_ path: String, creates: Bool, busyTimeout: TimeSpan) throws(MessageQueueError) -> DatabasePool {
-        try checkHeader(path, creates: creates)
+    /// Opens the file, creating it if the settings allow that, and migrates it.
+    static func open(
+        _ path: String, _ settings: EmbeddedQueue.Configuration
+    ) throws(MessageQueueError) -> DatabasePool {
+        try checkHeader(path, creates: settings.createsFile)
         do {
             var configuration = Configuration()
             configuration.label = "weir.queue"
-            configuration.busyMode = .timeout(busyTimeout.seconds)
+            configuration.busyMode = .timeout(settings.busyTimeout.seconds)
             configuration.maximumReaderCount = 2
             configuration.foreignKeysEnabled = false
             configuration.prepareDatabase { database in
+                // A file takes notice of this only while it is empty; from then on it can shrink (`sweep`).
+                if !database.configuration.readonly, try Int.fetchOne(database, sql: "PRAGMA page_count") == 0 {
+                    try database.execute(sql: "PRAGMA auto_vacuum = INCREMENTAL")
+                }
                 try database.execute(
                     sql: """
                         PRAGMA cache_size = -16384;
@@ -80,7 +40,14 @@ enum QueueFile {
                         """)
             }
             let pool = try DatabasePool(path: path, configuration: configuration)
-            try pool.writeWithoutTransaction { database in try migrate(database, path: path) }
+            try pool.writeWithoutTransaction { database in
+                try migrate(database, path: path)
+                let pageBytes = try Int.fetchOne(database, sql: "PRAGMA page_size") ?? 4096
+                let present = try Int.fetchOne(database, sql: "PRAGMA page_count") ?? 0
+                let limit = settings.hardLimit(present: present * pageBytes)
+                let pages = min(limit / pageBytes, Int(UInt32.max) - 1)
+                _ = try Row.fetchAll(database, sql: "PRAGMA max_page_count = \(pages)")
+            }
             return pool
         } catch {
             throw MessageQueueError(error, place: path)
@@ -96,13 +63,16 @@ enum QueueFile {
             guard owner == applicationID || isEmpty else {
                 throw MessageQueueError.notAQueue(place: path, detail: "it is the database of another program")
             }
-            guard found <= format else {
-                throw MessageQueueError.newerVersion(place: path, found: found, known: format)
+            guard found <= QueueSchema.format else {
+                throw MessageQueueError.newerVersion(place: path, found: found, known: QueueSchema.format)
             }
-            if found < format {
-                for step in migrations[found...] { try database.execute(sql: step) }
-                try database.execute(
-                    sql: "PRAGMA user_version = \(format); PRAGMA application_id = \(applicationID)")
+            if found < QueueSchema.format {
+                // The consumer of an older version would find tables that it does not know.
+                let lock = found > 0 ? try ConsumerLock(queuePath: path) : nil
+                try withExtendedLifetime(lock) {
+                    try QueueSchema.migrate(database, from: found)
+                    try database.execute(sql: "PRAGMA application_id = \(applicationID)")
+                }
             }
             return .commit
         }
@@ -134,23 +104,3 @@ enum QueueFile {
 
 /// The C library's `open`, out of reach of the method of that name.
 private func openDescriptor(_ path: String, _ flags: Int32) -> Int32 { open(path, flags, 0o600) }
-
-extension MessageQueueError {
-    /// Translates what SQLite reports into what it means for the queue at `place`.
-    init(_ error: any Error, place: String) {
-        switch error {
-        case let error as MessageQueueError: self = error
-        case let error as DatabaseError:
-            let detail = error.message ?? error.resultCode.description
-            switch error.resultCode {
-            case .SQLITE_NOTADB: self = .notAQueue(place: place, detail: "it is not a database")
-            case .SQLITE_CORRUPT: self = .damaged(place: place, detail: detail)
-            case .SQLITE_BUSY, .SQLITE_LOCKED: self = .locked(place: place)
-            case .SQLITE_FULL: self = .full(place: place, detail: "no space left on the disk")
-            case .SQLITE_MISUSE: self = .closed
-            default: self = .unavailable(place: place, detail: detail)
-            }
-        default: self = .unavailable(place: place, detail: "\(error)")
-        }
-    }
-}

@@ -48,6 +48,8 @@ final class ClientConnection: ChannelDuplexHandler {
     private var stalledSince: Instant?
     private var closesAfterAnswer = false
     private var writer = MessageWriter()
+    /// Completed when the answer that is being written has gone out, or never will.
+    private var sent: EventLoopPromise<Void>?
 
     init(loop: LoopContext, isTrusted: Bool) {
         self.loop = loop
@@ -108,8 +110,10 @@ final class ClientConnection: ChannelDuplexHandler {
     }
 
     func beginDrain() {
-        if case .idle = phase, headBytes == 0 { close() }
+        if case .idle = phase, headBytes == 0 { close() } else { request?.beginDrain() }
     }
+
+    func endDrain() { request?.endDrain() }
 
     func close() { context?.close(promise: nil) }
 
@@ -232,13 +236,21 @@ final class ClientConnection: ChannelDuplexHandler {
         writeWhole(status: error.status, headers, error.jsonBody(), requestID: requestID)
     }
 
-    /// Answers the current request with a short body that is at hand.
+    /// Answers the current request with a body that is at hand.
     func writeWhole(status: Int, _ headers: HTTPHeaders, _ body: [UInt8], requestID: String) {
+        writeWhole(status: status, headers, ByteBuffer(bytes: body), requestID: requestID, sent: nil)
+    }
+
+    /// The same; `sent` is told when the whole answer has gone out, or never will.
+    func writeWhole(
+        status: Int, _ headers: HTTPHeaders, _ body: ByteBuffer, requestID: String, sent: EventLoopPromise<Void>?
+    ) {
+        self.sent = sent
         var headers = headers
         headers.add(name: HeaderName.requestID, value: requestID)
-        headers.add(name: HeaderName.contentLength, value: String(body.count))
+        headers.add(name: HeaderName.contentLength, value: String(body.readableBytes))
         writeHead(status: HTTPResponseStatus(statusCode: status), headers, isChunked: false)
-        if request?.head.method != .HEAD { writeBody(ByteBuffer(bytes: body)) }
+        if request?.head.method != .HEAD { writeBody(body) }
         endAnswer()
     }
 
@@ -256,12 +268,17 @@ final class ClientConnection: ChannelDuplexHandler {
 
     /// Writes the end of an answer and turns to the next request, or closes once everything has gone out.
     private func endAnswer() {
-        guard let context else { return }
+        let told = sent
+        sent = nil
+        guard let context else {
+            told?.succeed()
+            return
+        }
         let isUnread = request?.isRead != true
         request = nil
         writer.end()
         guard closesAfterAnswer || isDraining || isUnread else {
-            writer.pass(to: context)
+            writer.pass(to: context, promise: told)
             context.flush()
             phase = .idle
             idleSince = GatewayClock.now()
@@ -271,6 +288,7 @@ final class ClientConnection: ChannelDuplexHandler {
         pending.removeAll()
         let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
         let sent = context.eventLoop.makePromise(of: Void.self)
+        if let told { sent.futureResult.cascade(to: told) }
         // With bytes unread a plain close would reset the connection, and the client might never see the answer: then
         // only the sending side closes, and the client is given a moment to read.
         sent.futureResult.whenComplete { _ in bound.value.close(mode: isUnread ? .output : .all, promise: nil) }

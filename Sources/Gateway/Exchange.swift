@@ -72,6 +72,12 @@ final class Exchange {
 
     /// Tokens as the endpoint counts them, as far as it has said.
     var usage: TokenUsage? { answerScanner.usage }
+    /// Whether the answer, or an event of it, says that it failed.
+    var answerHasError: Bool { answerScanner.hasError }
+    /// The endpoint that was tried last.
+    var endpointName: String? { endpoint?.name }
+    /// Whether any part of it has gone out to an endpoint.
+    var wasSent: Bool { sentAt != nil }
 
     // MARK: From the client
 
@@ -156,7 +162,11 @@ final class Exchange {
     // MARK: Body
 
     private func hold(_ piece: ByteBuffer, bytes: Int) {
-        guard core.bodyBudget.take(bytes) else { return abandon(.bodyBudgetSpent) }
+        // A backlog of messages leaves half of the budget to real-time requests.
+        let reserve = request.isMessage ? core.bodyBudget.limit / 2 : 0
+        guard core.bodyBudget.take(bytes, leaving: reserve, orAlone: request.isMessage) else {
+            return abandon(.bodyBudgetSpent)
+        }
         budgetTaken += bytes
         held.append(piece)
         guard machine.phase == .receiving else { return }
@@ -199,6 +209,11 @@ final class Exchange {
         return request.timeToLive.map { min($0, limit) } ?? limit
     }
 
+    /// `/v1/completions` takes lists of prompts, and any body may ask for several choices.
+    private var isOneSequence: Bool {
+        (request.path == .chatCompletions || request.path == .responses) && facts.choices ?? 1 == 1
+    }
+
     private func submit() {
         let limit: Int? =
             switch request.path {
@@ -214,7 +229,8 @@ final class Exchange {
         let poolRequest = PoolRequest(
             id: id, priority: request.priority, promptTokens: estimatedPromptTokens, maxOutputTokens: outputLimit,
             runsToLimit: facts.ignoreEOS && outputLimit != nil, bytes: held.bytes, timeToLive: timeToLive,
-            deadline: request.deadline, isMessage: request.isMessage, streams: facts.stream)
+            deadline: request.deadline, isMessage: request.isMessage, streams: facts.stream,
+            isOneSequence: isOneSequence)
         pool?.submit(poolRequest, from: NIOLoopBound(self, eventLoop: loop.eventLoop))
     }
 

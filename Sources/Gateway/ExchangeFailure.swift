@@ -49,7 +49,7 @@ enum ExchangeFailure: Hashable {
         case .answerTooLarge(let limitBytes): .answerTooLarge(limitBytes: limitBytes)
         case .bodyTimeout: .requestTimeout(after: limits.bodyTimeout)
         case .bodyTooLarge: .bodyTooLarge(limitBytes: limits.requestBodyBytes)
-        case .bodyBudgetSpent: .saturated(retryAfter: .seconds(1))
+        case .bodyBudgetSpent: .bodyBudgetSpent(retryAfter: .seconds(1))
         case .drained: .shuttingDown(retryAfter: .seconds(1))
         }
     }

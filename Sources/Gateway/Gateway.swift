@@ -22,6 +22,7 @@ public final class Gateway: Sendable {
     private let listener: any Channel
     private let controlGroup: MultiThreadedEventLoopGroup
     private let control: NIOLoopBound<ControlPlane>
+    private let closing = Mutex<Task<Void, Never>?>(nil)
 
     private init(
         core: GatewayCore, group: MultiThreadedEventLoopGroup, loops: [ObjectIdentifier: NIOLoopBound<LoopContext>],
@@ -40,14 +41,17 @@ public final class Gateway: Sendable {
     /// begins to listen.
     ///
     /// An endpoint that does not answer is no error: it is probed until it does.
+    /// - Parameter requestHandler: answers requests that are to be queued; without one there is no queue.
     /// - Throws: `StartError`, or the operating system's reason why the port cannot be bound.
     public static func start(
-        _ configuration: GatewayConfiguration, observer: any GatewayObserver = SilentObserver()
+        _ configuration: GatewayConfiguration, observer: any GatewayObserver = SilentObserver(),
+        requestHandler: (any LocalRequestHandler)? = nil
     ) async throws -> Gateway {
         guard !configuration.pools.isEmpty, configuration.pools.allSatisfy({ !$0.endpoints.isEmpty }) else {
             throw StartError.nothingToServe
         }
-        let core = GatewayCore(configuration: configuration, observer: observer, now: GatewayClock.now())
+        let core = GatewayCore(
+            configuration: configuration, observer: observer, requestHandler: requestHandler, now: GatewayClock.now())
         let threads = configuration.threads > 0 ? configuration.threads : System.coreCount
         let group = MultiThreadedEventLoopGroup(numberOfThreads: threads)
         // Probes and ticks have a thread of their own, so that traffic does not starve them.
@@ -118,12 +122,24 @@ public final class Gateway: Sendable {
     }
 
     /// Closes everything at once and releases the threads. Drain first to be kind to requests under way.
+    ///
+    /// A further call returns when the first one does.
     public func shutdown() async {
+        let task = closing.withLock { closing in
+            let task = closing ?? Task { await close() }
+            closing = task
+            return task
+        }
+        await task.value
+    }
+
+    private func close() async {
         core.isDraining.store(true, ordering: .sequentiallyConsistent)
         try? await listener.close()
         let control = control
         try? await control.eventLoop.submit { control.value.stop() }.get()
         await onEachLoop { $0.stop() }
+        await core.handlerTasks.waitUntilNone()
         try? await group.shutdownGracefully()
         try? await controlGroup.shutdownGracefully()
     }

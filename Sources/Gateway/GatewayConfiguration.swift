@@ -15,6 +15,11 @@ public struct GatewayConfiguration: Sendable {
     public var limits: GatewayLimits
     /// Peers whose control headers are honoured; from all others these headers are stripped.
     public var trustedCallers: [NetworkBlock]
+    /// Those who share the gateway. If there are any, every request under `/v1` needs a key of one of them.
+    public var tenants: [Tenant]
+    /// Whether, where there are tenants, a trusted caller without a key may speak for one of them by naming it. Only safe
+    /// if nothing forwards foreign requests from a trusted address.
+    public var acceptsTenantHeader: Bool
     /// Priorities by objective name. A request that names none, or an unknown one, has priority 0.
     public var objectives: [String: Int]
     /// The pools; the first one that is a default takes requests that name no model.
@@ -23,14 +28,17 @@ public struct GatewayConfiguration: Sendable {
     /// Creates a configuration.
     public init(
         host: String = "127.0.0.1", port: Int = 8080, threads: Int = 0, limits: GatewayLimits = .init(),
-        trustedCallers: [NetworkBlock] = NetworkBlock.loopback,
-        objectives: [String: Int] = ["realtime": 0, "batch": -1], pools: [GatewayPool]
+        trustedCallers: [NetworkBlock] = NetworkBlock.loopback, tenants: [Tenant] = [],
+        acceptsTenantHeader: Bool = false, objectives: [String: Int] = ["realtime": 0, "batch": -1],
+        pools: [GatewayPool]
     ) {
         self.host = host
         self.port = port
         self.threads = threads
         self.limits = limits
         self.trustedCallers = trustedCallers
+        self.tenants = tenants
+        self.acceptsTenantHeader = acceptsTenantHeader
         self.objectives = objectives
         self.pools = pools
     }
@@ -113,7 +121,8 @@ public struct GatewayEndpoint: Sendable {
 public struct GatewayLimits: Hashable, Sendable {
     /// Longest request body; a longer one gets 413.
     public var requestBodyBytes = 32 << 20
-    /// Request bodies held by all requests together; above it, requests get 429.
+    /// Request bodies held by all requests together; above it, requests get 429. Messages of a queue may hold half of it,
+    /// and stored results on their way to clients half as much again.
     public var bufferedBodyBytes = 1 << 30
     /// How much of a body is read before the request is routed; the rest streams through.
     public var requestBodyWindowBytes = 1 << 20

@@ -10,16 +10,28 @@ final class GatewayCore: Sendable {
     /// Endpoints of all pools together.
     let endpointCount: Int
     let bodyBudget: ByteBudget
+    /// For stored results on their way to clients: apart, so that they keep no request out.
+    let resultBudget: ByteBudget
     let observer: any GatewayObserver
+    let tenants: TenantRegistry
+    /// Answers what is not for a model server, if anybody does.
+    let requestHandler: (any LocalRequestHandler)?
+    /// Work of that handler.
+    let handlerTasks = TaskCounter()
     /// Set once, when the gateway begins to stop.
     let isDraining = Atomic<Bool>(false)
     let openConnections = Atomic<Int>(0)
     private let nextRequest = Atomic<UInt64>(1)
     private let running = Mutex<(count: Int, waiters: [EventLoopPromise<Void>])>((0, []))
 
-    init(configuration: GatewayConfiguration, observer: any GatewayObserver, now: Instant) {
+    init(
+        configuration: GatewayConfiguration, observer: any GatewayObserver,
+        requestHandler: (any LocalRequestHandler)?, now: Instant
+    ) {
         self.configuration = configuration
         self.observer = observer
+        self.requestHandler = requestHandler
+        tenants = TenantRegistry(configuration.tenants, acceptsNames: configuration.acceptsTenantHeader)
         var pools: [PoolShell] = []
         var endpoints = 0
         for settings in configuration.pools {
@@ -29,6 +41,7 @@ final class GatewayCore: Sendable {
         directory = PoolDirectory(pools: pools)
         endpointCount = endpoints
         bodyBudget = ByteBudget(limit: configuration.limits.bufferedBodyBytes)
+        resultBudget = ByteBudget(limit: configuration.limits.bufferedBodyBytes / 2)
     }
 
     var limits: GatewayLimits { configuration.limits }

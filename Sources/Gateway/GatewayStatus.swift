@@ -14,6 +14,8 @@ public struct GatewayStatus: Sendable {
     public var requests: Int
     /// Request-body bytes held in memory.
     public var heldBodyBytes: Int
+    /// Bytes of stored results on their way to clients.
+    public var heldResultBytes: Int
     /// Whether the gateway is stopping.
     public var isDraining: Bool
 }
@@ -58,6 +60,8 @@ public struct EndpointStatus: Sendable {
     public var capacity: EndpointCapacity
     /// What the harvest law says, for a request of the size given to `Gateway.status`.
     public var harvest: HarvestState
+    /// Whether it is expected to report about itself.
+    public var reports: Bool
     /// What it last reported about itself; nil before the first report.
     public var scraped: ScrapedMetrics?
     /// When it did.
@@ -78,7 +82,8 @@ extension Gateway {
         }
         return GatewayStatus(
             pools: pools, clientConnections: core.openConnections.load(ordering: .relaxed),
-            requests: core.runningRequests, heldBodyBytes: core.bodyBudget.usedBytes, isDraining: isDraining)
+            requests: core.runningRequests, heldBodyBytes: core.bodyBudget.usedBytes,
+            heldResultBytes: core.resultBudget.usedBytes, isDraining: isDraining)
     }
 
     /// All models that requests may name, sorted.
@@ -91,10 +96,12 @@ extension PoolShell {
         return view { scheduler, now in
             let harvest = scheduler.harvestStates(for: demand, now: now)
             let endpoints = scheduler.endpoints.enumerated().map { index, endpoint in
-                EndpointStatus(
+                let isSilent = if case .none = settings.endpoints[index].metrics { true } else { false }
+                return EndpointStatus(
                     name: endpoint.name, isUp: endpoint.isUp, load: endpoint.load,
                     foreignRequests: endpoint.foreignLoad.requests(now: now), capacity: endpoint.capacity,
-                    harvest: harvest[index], scraped: reports[index]?.metrics, scrapedAt: reports[index]?.received,
+                    harvest: harvest[index], reports: !isSilent, scraped: reports[index]?.metrics,
+                    scrapedAt: reports[index]?.received,
                     engine: reports[index]?.engine)
             }
             return PoolStatus(

@@ -47,15 +47,76 @@ public struct InferenceCall: Sendable {
 public enum InferenceOutcome: Sendable {
     /// An endpoint answered, with whatever status.
     case answered(InferenceAnswer)
-    /// The gateway did not carry it: no such model, no endpoint, no time left, a queue that is full, a gateway that stops.
+    /// The gateway did not carry it; `rejectionCause` sorts the reasons.
     case rejected(APIError)
     /// It had started and was stopped for more urgent work.
     case evicted
-    /// It had started and its endpoint, or the connection to it, failed. The error says how: its code is `shuttingDown`
-    /// if it was this gateway's own drain that ended it, and `answerTooLarge` if the answer did not fit.
-    case failed(APIError)
+    /// It had started and came to nothing.
+    case failed(InferenceFailure)
     /// The calling task was cancelled.
     case cancelled
+
+    /// Why the gateway did not carry the call; nil if it did.
+    public var rejectionCause: InferenceRejectionCause? {
+        guard case .rejected(let error) = self else { return nil }
+        return InferenceRejectionCause(error.code)
+    }
+}
+
+/// Why the gateway did not carry a call, by what can be done about it.
+public enum InferenceRejectionCause: Hashable, Sendable {
+    /// The call itself is at fault, an unknown model included: asking again cannot help.
+    case invalidCall
+    /// Endpoints are up, but as much waits already as may wait: capacity is what is missing.
+    case noCapacity
+    /// No endpoint that serves the model is up, or none has told its models yet.
+    case noEndpoints
+    /// Its deadline, or its time to wait, passed while it waited.
+    case expired
+    /// The gateway is going away.
+    case stopping
+    /// A fault of the gateway's own.
+    case internalFault
+
+    init(_ code: ErrorCode) {
+        self =
+            switch code {
+            case .saturated, .queueFull: .noCapacity
+            case .noEndpoints: .noEndpoints
+            case .queueTimeout: .expired
+            case .shuttingDown: .stopping
+            default: code.row.isRetryable ? .internalFault : .invalidCall
+            }
+    }
+}
+
+/// How a call failed after an endpoint had been chosen for it.
+public struct InferenceFailure: Sendable {
+    /// What went wrong.
+    public enum Cause: Hashable, Sendable {
+        /// No connection could be opened: no endpoint has seen the request.
+        case connectFailed
+        /// A connection broke: the endpoint may have seen the request, and worked on it.
+        case connectionLost
+        /// The endpoint did not answer in time, or paused its answer for too long.
+        case timedOut
+        /// The endpoint answered with an event stream that says in an event that it failed, whatever its status.
+        case errorInStream
+        /// The answer is longer than `InferenceCall.maxAnswerBytes`.
+        case answerTooLarge
+        /// The gateway's own drain ended it.
+        case stopping
+    }
+
+    /// What went wrong.
+    public var cause: Cause
+    /// The error that a client would have been told.
+    public var error: APIError
+    /// The endpoint that was tried last; nil if none had been chosen.
+    public var endpoint: String?
+
+    /// The code of `error`.
+    public var code: ErrorCode { error.code }
 }
 
 /// A whole answer of an endpoint.
@@ -134,8 +195,8 @@ private final class InProcessSink: ExchangeSink {
         guard !ticket.isCancelled else { return completion(.cancelled) }
         let path = InferencePath(target: call.path)
         guard path != .none else { return completion(.rejected(.notFound(path: call.path))) }
-        var headers = HTTPHeaders(call.headers.map { ($0.name, $0.value) })
-        headers.replaceOrAdd(name: HeaderName.contentLength, value: String(call.body.readableBytes))
+        // The length is written with the rest of the framing, when the head is written for an endpoint.
+        let headers = HTTPHeaders(call.headers.map { ($0.name, $0.value) })
         let head = HTTPRequestHead(version: .http1_1, method: .POST, uri: call.path, headers: headers)
         var request = ExchangeRequest(
             head: head, path: path, requestID: call.requestID ?? loop.makeRequestID(), isTrusted: false)
@@ -172,11 +233,15 @@ private final class InProcessSink: ExchangeSink {
             exchange?.abandon(.answerTooLarge(limitBytes: maxAnswerBytes))
             return
         }
-        body.writeImmutableBuffer(piece)
+        // Most answers come in one piece, which need not be copied.
+        if body.readableBytes == 0 { body = piece } else { body.writeImmutableBuffer(piece) }
     }
 
     func answerEnded() {
-        guard let head else { return end(.failed(.internalError)) }
+        guard let head else { return fail(.connectionLost, .internalError) }
+        if head.isEventStream, head.head.status.code < 300, exchange?.answerHasError == true {
+            return fail(.errorInStream, .upstreamFailure("reported an error within its answer"))
+        }
         let headers = MessageHeaders.answerHeaders(of: head.head, requestID: head.requestID, isEventStream: false)
         end(
             .answered(
@@ -187,16 +252,25 @@ private final class InProcessSink: ExchangeSink {
 
     func answerFailed(_ failure: ExchangeFailure, _ error: APIError, requestID: String) {
         switch failure {
-        case .evicted: end(.evicted)
-        case .rejected(let rejection) where rejection.cause == .endpointsFailed: end(.failed(error))
-        case .refused, .rejected, .bodyTooLarge, .bodyBudgetSpent, .bodyTimeout: end(.rejected(error))
-        case .unreachable, .upstreamBroke, .firstByteTimeout, .upstreamStalled, .answerTooLarge, .drained:
-            end(.failed(error))
+        case .refused, .bodyTooLarge, .bodyBudgetSpent, .bodyTimeout: end(.rejected(error))
+        case .rejected(let rejection) where rejection.cause != .endpointsFailed: end(.rejected(error))
+        default: answerCut(failure, error, isEventStream: false, atEventBoundary: false)
         }
     }
 
     func answerCut(_ failure: ExchangeFailure, _ error: APIError, isEventStream: Bool, atEventBoundary: Bool) {
-        if failure == .evicted { end(.evicted) } else { end(.failed(error)) }
+        switch failure {
+        case .evicted: end(.evicted)
+        case .unreachable, .upstreamBroke, .rejected, .refused, .bodyTooLarge, .bodyBudgetSpent, .bodyTimeout:
+            fail(exchange?.wasSent == true ? .connectionLost : .connectFailed, error)
+        case .firstByteTimeout, .upstreamStalled: fail(.timedOut, error)
+        case .answerTooLarge: fail(.answerTooLarge, error)
+        case .drained: fail(.stopping, error)
+        }
+    }
+
+    private func fail(_ cause: InferenceFailure.Cause, _ error: APIError) {
+        end(.failed(InferenceFailure(cause: cause, error: error, endpoint: exchange?.endpointName)))
     }
 
     func answerAbandoned() { end(.cancelled) }

@@ -54,6 +54,7 @@ final class LoopContext {
     /// The drain's time is over: ends what still runs.
     func endExchanges() {
         for exchange in exchanges.values { exchange.abandon(.drained) }
+        for connection in connections.values { connection.endDrain() }
     }
 
     /// Closes everything.

@@ -14,6 +14,16 @@ struct RequestHeadFacts {
     private(set) var asksForUpgrade = false
     private(set) var hasControlHeaders = false
     private(set) var requestID: String?
+    private var newestMode: String?
+    private var olderMode: String?
+    private(set) var authorization: String?
+    /// The tenant that it names.
+    private(set) var tenant: String?
+    /// Whether there are headers that speak to this gateway alone.
+    private(set) var hasOwnHeaders = false
+
+    /// What is to become of the request, if it says.
+    var mode: String? { newestMode ?? olderMode }
 
     /// Whether a body is announced, be it empty.
     var hasBody: Bool { announcedBytes != nil || isChunked }
@@ -27,15 +37,31 @@ struct RequestHeadFacts {
                 expectsContinue = expectsContinue || isKnown
                 expectationIsUnknown = expectationIsUnknown || !isKnown
             case 7 where MessageHeaders.same(name, "upgrade"): asksForUpgrade = true
+            case 13 where MessageHeaders.same(name, HeaderName.authorization):
+                authorization = authorization ?? value
             case 12 where MessageHeaders.same(name, HeaderName.requestID):
                 if requestID == nil, Self.isAcceptable(requestID: value) { requestID = value }
             case 14 where MessageHeaders.same(name, HeaderName.contentLength): announcedBytes = Int(value)
             case 17 where MessageHeaders.same(name, "transfer-encoding"):
                 codingIsUnknown = codingIsUnknown || isChunked || !MessageHeaders.same(value, "chunked")
                 isChunked = true
-            default: hasControlHeaders = hasControlHeaders || HeaderName.isControl(name)
+            default:
+                guard HeaderName.isControl(name) else { continue }
+                hasControlHeaders = true
+                if HeaderName.isForWeirAlone(name) { noteOwn(name, value) }
             }
         }
+    }
+
+    private mutating func noteOwn(_ name: String, _ value: String) {
+        if MessageHeaders.same(name, HeaderName.mode.newest) {
+            newestMode = newestMode ?? value
+        } else if MessageHeaders.same(name, HeaderName.mode.older) {
+            olderMode = olderMode ?? value
+        } else if MessageHeaders.same(name, HeaderName.tenant) {
+            tenant = tenant ?? value
+        }
+        hasOwnHeaders = true
     }
 
     /// Whether a correlation id is fit for headers and logs: 1 to 128 visible ASCII characters.

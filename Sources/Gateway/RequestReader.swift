@@ -3,8 +3,8 @@ import InferenceAPI
 import NIOCore
 import NIOHTTP1
 
-/// One request on a client's connection while it is read: checks its head, then feeds an exchange, or answers at its end
-/// what the gateway knows itself.
+/// One request on a client's connection while it is read: checks its head, then feeds an exchange, or answers at its
+/// end what the gateway knows itself.
 final class RequestReader {
     /// Longest request target; model servers have no use for longer ones.
     private static let targetLimitBytes = 8 << 10
@@ -13,6 +13,7 @@ final class RequestReader {
 
     private enum Handling {
         case exchange(Exchange)
+        case handler(LocalExchange)
         case local(LocalAnswer, since: Instant)
     }
 
@@ -35,22 +36,43 @@ final class RequestReader {
         requestID = facts.requestID ?? loop.makeRequestID()
         let path = InferencePath(target: head.uri)
         let waits = facts.expectsContinue && head.version != .http1_0
-        if let local = LocalAnswer(head, path: path, core: loop.core) {
+        let caller = loop.core.tenants.caller(
+            authorization: facts.authorization, namedTenant: facts.tenant, isTrusted: isTrusted)
+        let access = Access(caller, path: path)
+        if access.refusal == nil, let local = LocalAnswer(head, path: path, core: loop.core) {
             handling = .local(local, since: GatewayClock.now())
             refusesAtOnce = false
             expectsContinue = waits
             return
         }
-        let refusal = Self.refusal(of: head, facts, path: path, limits: loop.core.limits)
-        var request = ExchangeRequest(head: head, path: path, requestID: requestID, isTrusted: isTrusted)
+        let purpose = RequestPurpose(
+            head, path: path, mode: facts.mode, hasHandler: loop.core.requestHandler != nil)
+        var refusal = Self.refusal(of: head, facts, path: path, limits: loop.core.limits) ?? access.refusal
+        switch purpose {
+        case .modelServer: break
+        case .refused(let error): refusal = refusal ?? error
+        case .handler(let mode):
+            guard refusal == nil, let handler = loop.core.requestHandler else { break }
+            handling = .handler(
+                LocalExchange(
+                    head, mode: mode, tenant: access.tenant, isTrusted: isTrusted, requestID: requestID,
+                    handler: handler, loop: loop, connection: connection))
+            refusesAtOnce = false
+            expectsContinue = waits
+            return
+        }
+        var request = ExchangeRequest(
+            head: Self.head(head, withoutOwnHeadersOf: facts, usesKey: access.usesKey), path: path,
+            requestID: requestID, isTrusted: isTrusted)
         request.refusal = refusal
+        if !access.tenant.isEmpty { request.fairnessID = access.tenant }
         request.announcedBytes = facts.announcedBytes
         request.hasBody = facts.hasBody
         if isTrusted, facts.hasControlHeaders {
             let objective = HeaderName.objective.value { head.headers.first(name: $0) }
             request.priority = objective.flatMap { loop.core.configuration.objectives[$0] } ?? 0
             request.timeToLive = head.headers.first(name: HeaderName.queueTTL).flatMap { TimeSpan(headerValue: $0) }
-            request.fairnessID = HeaderName.fairnessID.value { head.headers.first(name: $0) }
+            request.fairnessID = HeaderName.fairnessID.value { head.headers.first(name: $0) } ?? request.fairnessID
         }
         // A client that waits would wait in vain, and nobody wants to read a body that is announced as too long.
         refusesAtOnce = refusal != nil && (waits || refusal?.code == .bodyTooLarge)
@@ -84,6 +106,20 @@ final class RequestReader {
         return nil
     }
 
+    /// The head as far as it concerns others: without what speaks to this gateway alone, be it a header or a tenant's
+    /// key.
+    private static func head(
+        _ head: HTTPRequestHead, withoutOwnHeadersOf facts: RequestHeadFacts, usesKey: Bool
+    ) -> HTTPRequestHead {
+        guard facts.hasOwnHeaders || usesKey else { return head }
+        var head = head
+        head.headers = HTTPHeaders(
+            head.headers.filter { name, _ in
+                !HeaderName.isForWeirAlone(name) && !(usesKey && MessageHeaders.same(name, HeaderName.authorization))
+            })
+        return head
+    }
+
     func begin() {
         if refusesAtOnce, case .exchange(let exchange) = handling { exchange.refuseNow() }
     }
@@ -91,6 +127,7 @@ final class RequestReader {
     func bodyArrived(_ piece: ByteBuffer) {
         switch handling {
         case .exchange(let exchange): exchange.bodyArrived(piece)
+        case .handler(let exchange): exchange.bodyArrived(piece)
         case .local(let answer, _):
             localBodyBytes += piece.readableBytes
             if localBodyBytes > Self.localBodyLimitBytes { write(answer) }
@@ -101,6 +138,7 @@ final class RequestReader {
         isRead = true
         switch handling {
         case .exchange(let exchange): exchange.bodyEnded()
+        case .handler(let exchange): exchange.bodyEnded()
         case .local(let answer, _): write(answer)
         }
     }
@@ -110,10 +148,24 @@ final class RequestReader {
             status: answer.status, ["content-type": "application/json"], answer.body, requestID: requestID)
     }
 
-    /// An exchange watches its own time.
+    /// An exchange with a model server watches its own time.
     func checkTime(now: Instant, limits: GatewayLimits) {
-        guard case .local(_, let since) = handling, !isRead, now - since > limits.bodyTimeout else { return }
-        refuse(.requestTimeout(after: limits.bodyTimeout))
+        switch handling {
+        case .exchange: break
+        case .handler(let exchange): exchange.checkTime(now: now, limits: limits)
+        case .local(_, let since):
+            if !isRead, now - since > limits.bodyTimeout { refuse(.requestTimeout(after: limits.bodyTimeout)) }
+        }
+    }
+
+    /// The gateway begins to stop.
+    func beginDrain() {
+        if case .handler(let exchange) = handling { exchange.beginDrain() }
+    }
+
+    /// The time for stopping is over; exchanges with model servers are ended by themselves.
+    func endDrain() {
+        if case .handler(let exchange) = handling { exchange.endDrain() }
     }
 
     func clientPaused() {
@@ -121,7 +173,11 @@ final class RequestReader {
     }
 
     func clientLeft() {
-        if case .exchange(let exchange) = handling { exchange.clientLeft() }
+        switch handling {
+        case .exchange(let exchange): exchange.clientLeft()
+        case .handler(let exchange): exchange.clientLeft()
+        case .local: break
+        }
     }
 
     func clientWritabilityChanged(isWritable: Bool) {
@@ -132,9 +188,28 @@ final class RequestReader {
     func refuse(_ error: APIError) {
         switch handling {
         case .exchange(let exchange): exchange.abandon(.refused(error))
+        case .handler(let exchange): exchange.fail(error)
         case .local:
             connection.writeWhole(
                 status: error.status, ["content-type": "application/json"], error.jsonBody(), requestID: requestID)
+        }
+    }
+}
+
+/// What the caller's identity means for a request.
+private struct Access {
+    var tenant = ""
+    var usesKey = false
+    var refusal: APIError?
+
+    /// What lies outside the API, such as the health check, is open to all.
+    init(_ caller: TenantRegistry.Caller, path: InferencePath) {
+        guard path != .none else { return }
+        switch caller {
+        case .tenant(let name, let usesKey):
+            tenant = name
+            self.usesKey = usesKey
+        case .refused(let error): refusal = error
         }
     }
 }

@@ -28,6 +28,10 @@ public struct RequestRecord: Sendable {
     public var isStreamed: Bool
     /// Whether it came over the in-process door and not over a socket.
     public var isInProcess: Bool
+    /// Whether it was answered in this process, for or from the queue: its times say nothing of model servers.
+    public var isLocal = false
+    /// The id of the queued request that it made or asked for, if the answer tells one.
+    public var queuedRequestID: String?
     /// When its head had been read.
     public var started: Instant
     /// From `started` to its last placement on an endpoint; nil if it never had one.

@@ -50,7 +50,8 @@ extension APIError {
 
     /// 405: the path does not take this method. `allowed` is also the value of the `Allow` header.
     public static func methodNotAllowed(_ method: String, allowed: String) -> APIError {
-        APIError(.methodNotAllowed, "\(excerpt(method)) is not possible here; use \(allowed).")
+        APIError(
+            .methodNotAllowed, "\(excerpt(method)) is not possible here; use \(allowed).", allowedMethods: allowed)
     }
 
     /// 408: the request did not arrive whole within the time limit.
@@ -76,6 +77,20 @@ extension APIError {
     /// 429: no room, and this request does not wait for it.
     public static func saturated(retryAfter: TimeSpan?) -> APIError {
         APIError(.saturated, "All model servers are busy; try again later.", retryAfter: retryAfter)
+    }
+
+    /// 429: all requests together hold as many body bytes as they may.
+    public static func bodyBudgetSpent(retryAfter: TimeSpan?) -> APIError {
+        APIError(
+            .saturated, "This gateway holds as many bytes of request bodies as it may; try again later.",
+            retryAfter: retryAfter)
+    }
+
+    /// 429: as many bytes of stored results as may be are on their way to clients.
+    public static func resultBudgetSpent(retryAfter: TimeSpan?) -> APIError {
+        APIError(
+            .saturated, "This gateway is sending as many stored results as it may; try again later.",
+            retryAfter: retryAfter)
     }
 
     /// 429: the queue in front of the pool is full.
@@ -129,6 +144,77 @@ extension APIError {
     /// 502: the model server's answer is longer than the caller keeps; asking again would give another such answer.
     public static func answerTooLarge(limitBytes: Int) -> APIError {
         APIError(.answerTooLarge, "The model server's answer is longer than the limit of \(limitBytes) bytes.")
+    }
+
+    /// 404: queued requests are asked for where there is no queue.
+    public static var noQueue: APIError {
+        APIError(.notFound, "No queue is configured here, so there are no queued requests.")
+    }
+
+    /// 400: a request is to be queued where there is no queue.
+    public static var modeNeedsQueue: APIError {
+        APIError(
+            .invalidValue, "No queue is configured here, so the mode must be passthrough, or not given.",
+            parameter: HeaderName.mode.newest)
+    }
+
+    /// 404: the caller has no queued request with this id.
+    public static func requestNotFound(_ id: String) -> APIError {
+        APIError(.notFound, "There is no request '\(excerpt(id))'; results are kept for a limited time.")
+    }
+
+    /// 409: the idempotency key belongs to another request.
+    public static var idempotencyConflict: APIError {
+        APIError(
+            .idempotencyConflict,
+            "The idempotency key was used before with another path or body; use a new key for a new request.",
+            parameter: HeaderName.idempotencyKey)
+    }
+
+    /// 409: what is to be cancelled has a result.
+    public static func alreadyFinished(_ id: String) -> APIError {
+        APIError(.alreadyFinished, "The request '\(excerpt(id))' has finished; it cannot be cancelled any more.")
+    }
+
+    /// 409: the request that is waited for was cancelled.
+    public static func requestCancelled(_ id: String) -> APIError {
+        APIError(.requestCancelled, "The request '\(excerpt(id))' was cancelled.")
+    }
+
+    /// 504: the deadline of a queued request passed.
+    public static func deadlineExceeded(_ id: String) -> APIError {
+        APIError(
+            .deadlineExceeded,
+            "The request '\(excerpt(id))' was not answered before its deadline; GET /v1/requests/<id> tells more.")
+    }
+
+    /// 504: a queued request takes longer than its submitter may wait.
+    public static func notFinished(_ id: String) -> APIError {
+        APIError(
+            .notFinished,
+            "The request '\(excerpt(id))' goes on, but is waited for no longer; GET /v1/requests/<id> fetches its result."
+        )
+    }
+
+    /// 502: the queue could not get an answer. `reason` is a clause.
+    public static func deliveryFailed(_ id: String, reason: String?) -> APIError {
+        APIError(
+            .deliveryFailed,
+            "The request '\(excerpt(id))' could not be carried out: \(excerpt(reason ?? "no model server answered")).")
+    }
+
+    /// 429: as many callers wait for results as may.
+    public static func tooManyWaiting(limit: Int) -> APIError {
+        APIError(
+            .queueFull, "\(limit) requests are waited for already; submit with the mode enqueue, or try again later.",
+            retryAfter: .seconds(5))
+    }
+
+    /// 503: the queue cannot be read or written now.
+    public static var queueUnavailable: APIError {
+        APIError(
+            .queueUnavailable, "The queue cannot be used now; try again later.",
+            retryAfter: .seconds(5))
     }
 
     /// 500: a fault of Weir's own; the request id finds it in the log.

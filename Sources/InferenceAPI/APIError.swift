@@ -18,12 +18,15 @@ public struct APIError: Error, Hashable, Sendable {
     public let retryAfter: TimeSpan?
     /// Why the request was dropped, if it was.
     public let dropReason: DropReason?
+    /// The methods that are possible, where the request's is not: the value of `Allow`.
+    public let allowedMethods: String?
 
     /// Creates an error; `dropReason` overrides the code's usual one, and retry advice counts only for retryable codes.
     public init(
         _ code: ErrorCode, _ message: String, parameter: String? = nil, retryAfter: TimeSpan? = nil,
-        dropReason: DropReason? = nil
+        dropReason: DropReason? = nil, allowedMethods: String? = nil
     ) {
+        self.allowedMethods = allowedMethods
         self.code = code
         self.message = message
         self.parameter = parameter
@@ -65,6 +68,8 @@ public struct APIError: Error, Hashable, Sendable {
             headers.append((HeaderName.retryAfterMilliseconds, String(max(1, milliseconds))))
         }
         if let dropReason { headers.append((HeaderName.dropReason, dropReason.rawValue)) }
+        if let allowedMethods { headers.append((HeaderName.allow, allowedMethods)) }
+        if code == .unauthorized { headers.append((HeaderName.authenticate, "Bearer")) }
         return headers
     }
 

@@ -1,4 +1,5 @@
-/// Every kind of error response that Weir makes itself: the `code` of the error object, which never changes its meaning.
+/// Every kind of error response that Weir makes itself: the `code` of the error object, which never changes its
+/// meaning.
 ///
 /// Each code's status, type and retry advice stand in one table, `row`.
 public enum ErrorCode: String, CaseIterable, Hashable, Sendable {
@@ -48,6 +49,20 @@ public enum ErrorCode: String, CaseIterable, Hashable, Sendable {
     case upstreamTimeout = "upstream_timeout"
     /// The model server's answer is longer than the caller keeps.
     case answerTooLarge = "answer_too_large"
+    /// The idempotency key was used before, with another request.
+    case idempotencyConflict = "idempotency_conflict"
+    /// The request has its result already.
+    case alreadyFinished = "already_finished"
+    /// The request was cancelled while somebody waited for its result.
+    case requestCancelled = "request_cancelled"
+    /// No final answer arrived before the deadline of the request.
+    case deadlineExceeded = "deadline_exceeded"
+    /// The request has no result yet, and was waited for as long as may be.
+    case notFinished = "not_finished"
+    /// The queue gave the request up: no model server could be made to answer it.
+    case deliveryFailed = "delivery_failed"
+    /// The queue cannot be used now.
+    case queueUnavailable = "queue_unavailable"
     /// A fault of Weir's own.
     case internalError = "internal_error"
 
@@ -84,6 +99,13 @@ public enum ErrorCode: String, CaseIterable, Hashable, Sendable {
         case .upstreamFailure: Self.unavailable(502, nil)
         case .upstreamTimeout: Self.unavailable(504, nil)
         case .answerTooLarge: Row(status: 502, type: "server_error", isRetryable: false, dropReason: nil)
+        case .idempotencyConflict, .alreadyFinished, .requestCancelled: Self.mistake(409)
+        // To submit these again would be another request, with work that has been done once: that is the caller's
+        // choice.
+        case .deadlineExceeded, .notFinished:
+            Row(status: 504, type: "timeout_error", isRetryable: false, dropReason: nil)
+        case .deliveryFailed: Row(status: 502, type: "server_error", isRetryable: false, dropReason: nil)
+        case .queueUnavailable: Self.unavailable(503, nil)
         case .internalError: Row(status: 500, type: "server_error", isRetryable: true, dropReason: nil)
         }
     }

@@ -22,8 +22,32 @@ public enum HeaderName {
     /// Which endpoint answered.
     public static let endpoint = "x-weir-endpoint"
 
-    /// `realtime` or `async`: which of the two tempos a request belongs to.
-    public static let mode = "x-weir-mode"
+    /// What becomes of a request: `enqueue` and `wait` put it into the queue, `passthrough` and `realtime`, as without
+    /// the header, carry it at once. The older name is that of the llm-d async broker (reference async-processor.md
+    /// 7.5).
+    public static let mode = HeaderAliases(newest: "x-weir-mode", older: "x-ap-mode")
+    /// Whose request it is, from callers that are trusted to say so.
+    public static let tenant = "x-weir-tenant"
+    /// When the answer of an enqueued request stops being of use: a span from now, or an RFC 3339 time.
+    public static let deadline = "x-weir-deadline"
+    /// Priority class of an enqueued request.
+    public static let priorityClass = "x-weir-priority"
+    /// Where the result of an enqueued request is posted to.
+    public static let webhook = "x-weir-webhook"
+    /// What follows the prefix names an item of an enqueued request's metadata.
+    public static let metadataPrefix = "x-weir-metadata-"
+    /// The id of an enqueued request, in answers.
+    public static let queuedRequestID = "x-weir-request-id"
+    /// Repeated submissions under one key are one request (IETF draft-ietf-httpapi-idempotency-key-header).
+    public static let idempotencyKey = "idempotency-key"
+    /// Credentials.
+    public static let authorization = "authorization"
+    /// How to authenticate, with a 401.
+    public static let authenticate = "www-authenticate"
+    /// Which methods there are, with a 405.
+    public static let allow = "allow"
+    /// Where the thing is that an answer speaks of.
+    public static let location = "location"
     /// Longest time a request may wait in the gateway's queue.
     public static let queueTTL = "x-llm-d-inference-ttl"
     /// Name of the objective that gives the request its priority.
@@ -52,8 +76,20 @@ public enum HeaderName {
             || controlNames.contains { $0.utf8.count == bytes.count && begins(bytes, with: $0.utf8) }
     }
 
-    private static let controlPrefixes = ["x-llm-d-", "x-weir-", "x-gateway-", "x-slo-"]
+    /// Whether a request header speaks to Weir alone, so that it goes no further whoever sent it. `name` may be in any
+    /// case.
+    public static func isForWeirAlone(_ name: String) -> Bool {
+        begins(name.utf8, with: ownPrefix.utf8)
+            || (name.utf8.count == mode.older.utf8.count && begins(name.utf8, with: mode.older.utf8))
+    }
+
+    /// Whether `name`, in any case, begins with `prefix`, which is in lower case.
+    public static func has(_ name: String, prefix: String) -> Bool { begins(name.utf8, with: prefix.utf8) }
+
+    private static let ownPrefix = "x-weir-"
+    private static let controlPrefixes = ["x-llm-d-", ownPrefix, "x-gateway-", "x-slo-"]
     private static let controlNames = [
+        "x-ap-mode",
         "x-prefiller-host-port", "x-encoder-hosts-ports", "x-data-parallel-host-port", "x-kv-cache-source-host-port",
         "test-epp-endpoint-selection",
     ]

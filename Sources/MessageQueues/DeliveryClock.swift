@@ -1,4 +1,5 @@
 public import Basics
+public import Delivery
 
 #if canImport(Glibc)
     import Glibc
@@ -12,13 +13,20 @@ public import Basics
 ///
 /// Deadlines and retry times are calendar time, because they outlive a process; tests put a clock of their own in place.
 public protocol DeliveryClock: Sendable {
-    /// The present.
+    /// The present, as calendar time.
     func now() -> Instant
-    /// Suspends until `instant`; throws `CancellationError` when the task is cancelled.
-    func sleep(until instant: Instant) async throws
+    /// The present, on a line that never jumps.
+    func steady() -> Instant
+    /// Suspends for so long of steady time; throws `CancellationError` when the task is cancelled.
+    func sleep(for span: TimeSpan) async throws
 }
 
-/// The calendar clock of the machine.
+extension DeliveryClock {
+    /// The present on both time lines.
+    public var time: DeliveryTime { DeliveryTime(wall: now(), steady: steady()) }
+}
+
+/// The clocks of the machine.
 public struct SystemClock: DeliveryClock {
     /// Creates a view of the clock.
     public init() {}
@@ -30,12 +38,19 @@ public struct SystemClock: DeliveryClock {
         return Instant(nanoseconds: Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec))
     }
 
-    /// Sleeps in steps of at most a second, so that a correction of the machine's time is noticed.
-    public func sleep(until instant: Instant) async throws {
-        while true {
-            let remaining = instant - now()
-            guard remaining > .zero else { return }
-            try await Task.sleep(for: .nanoseconds(min(remaining, .seconds(1)).nanoseconds))
-        }
+    /// The time since the machine's start, sleep included.
+    public func steady() -> Instant {
+        var time = timespec()
+        #if canImport(Darwin)
+            clock_gettime(CLOCK_MONOTONIC, &time)
+        #else
+            clock_gettime(CLOCK_BOOTTIME, &time)
+        #endif
+        return Instant(nanoseconds: Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec))
+    }
+
+    /// Sleeps.
+    public func sleep(for span: TimeSpan) async throws {
+        try await Task.sleep(for: .nanoseconds(max(0, span.nanoseconds)))
     }
 }

@@ -37,6 +37,29 @@ struct JSONWriter {
         if rest > 0 { bytes.append(contentsOf: ".\(String(rest + 1000).dropFirst())".utf8) }
     }
 
+    /// Seconds since the Unix epoch with as many decimals as it takes; not for instants before the epoch.
+    mutating func member(_ key: StaticString, exactly value: Instant) {
+        open(key)
+        let (seconds, rest) = value.nanoseconds.quotientAndRemainder(dividingBy: 1_000_000_000)
+        bytes.append(contentsOf: String(seconds).utf8)
+        guard rest > 0 else { return }
+        let digits = String(rest + 1_000_000_000).utf8.dropFirst()
+        let last = digits.lastIndex { $0 != UInt8(ascii: "0") } ?? digits.startIndex
+        bytes.append(UInt8(ascii: "."))
+        bytes.append(contentsOf: digits[...last])
+    }
+
+    /// A value that is JSON already.
+    mutating func member(_ key: StaticString, json value: [UInt8]) {
+        open(key)
+        bytes.append(contentsOf: value)
+    }
+
+    mutating func member(_ key: StaticString, _ value: Bool) {
+        open(key)
+        bytes.append(contentsOf: (value ? "true" : "false").utf8)
+    }
+
     /// Bytes that must be valid UTF-8, as a string.
     mutating func member(_ key: StaticString, text: [UInt8]) {
         open(key)

@@ -15,10 +15,16 @@ public protocol MessageQueue: Sendable {
     /// message in order, say what became of it. The whole call is accepted or, by throwing, none of it.
     func enqueue(_ messages: [InferenceMessage]) async throws -> [EnqueueReceipt]
 
-    /// Takes up to `limit` messages whose time has come: earliest deadline first, then in the order of submission.
+    /// Takes up to `limit` messages whose time has come, except those whose target (`InferenceMessage.target`) is excluded.
     ///
-    /// Never waits for messages to come; see `waitUntilReady()`.
-    func lease(limit: Int, duration: TimeSpan) async throws -> [LeasedMessage]
+    /// The highest priority class first; within a class tenants in turn, each getting the same share of bytes; within a
+    /// tenant the earliest deadline first, then in the order of submission. Messages come back in the order in which they are
+    /// to be started. Never waits for messages to come; see `waitUntilReady(excluding:)`.
+    func lease(limit: Int, duration: TimeSpan, excluding targets: Set<String>) async throws -> [LeasedMessage]
+
+    /// Takes up to `limit` messages that wait, of whatever target, whose deadline lies before `instant`: they are to be ended
+    /// with a reason, even if nothing of their target or class would be taken for a long time.
+    func leaseOverdue(before instant: Instant, limit: Int, duration: TimeSpan) async throws -> [LeasedMessage]
 
     /// Extends leases to `duration` from now; returns those that are lost, because they ran out and were taken anew.
     func extend(_ leases: [Lease], duration: TimeSpan) async throws -> [Lease]
@@ -34,8 +40,12 @@ public protocol MessageQueue: Sendable {
     /// Returns false, and changes nothing, if the lease is lost: the message is, or was, in other hands.
     func complete(_ lease: Lease, with result: InferenceResult) async throws -> Bool
 
-    /// Suspends until a message may be ready to be leased, or the task is cancelled.
-    func waitUntilReady() async throws
+    /// Suspends until a message whose target is not excluded may be ready to be leased, or the task is cancelled.
+    func waitUntilReady(excluding targets: Set<String>) async throws
+
+    /// Suspends until somebody has asked to cancel messages that are leased; returns their leases, each once. They are then
+    /// to be completed as cancelled. Empty if the task is cancelled.
+    func nextCancellations() async throws -> [Lease]
 
     /// Up to `limit` results that were stored after the one at `cursor`, oldest first; a cursor of 0 starts at the first.
     func results(after cursor: Int64, limit: Int) async throws -> [StoredResult]
@@ -45,37 +55,6 @@ public protocol MessageQueue: Sendable {
 
     /// How full the queue is.
     func depth() async throws -> QueueDepth
-}
-
-/// The right to work on one message until it runs out; worthless once the message has been leased anew.
-public struct Lease: Hashable, Sendable {
-    /// The message's number in the queue, in the order of submission.
-    public let sequence: Int64
-    /// Tells this lease from earlier and later ones of the same message.
-    public let token: Int64
-
-    /// Names a lease.
-    public init(sequence: Int64, token: Int64) {
-        self.sequence = sequence
-        self.token = token
-    }
-}
-
-/// A message in the hands of the one who leased it.
-public struct LeasedMessage: Hashable, Sendable {
-    /// The right to it.
-    public let lease: Lease
-    /// The message.
-    public let message: InferenceMessage
-    /// What happened to it before.
-    public let attempts: AttemptRecord
-
-    /// Creates a leased message.
-    public init(lease: Lease, message: InferenceMessage, attempts: AttemptRecord) {
-        self.lease = lease
-        self.message = message
-        self.attempts = attempts
-    }
 }
 
 /// What became of one submitted message.
@@ -126,7 +105,9 @@ public struct QueueDepth: Hashable, Sendable {
     public var leased = 0
     /// Results kept.
     public var results = 0
-    /// The earliest deadline of a message that is not finished.
+    /// Messages that were given up and are kept.
+    public var deadLetters = 0
+    /// The earliest deadline of a message that waits, ready or delayed.
     public var earliestDeadline: Instant?
 
     /// Creates an empty queue's depth.

@@ -1,7 +1,7 @@
-import Basics
+public import Basics
 
 /// Parses the forms in which producers give a point in time.
-enum UnixTime {
+public enum UnixTime {
     /// Beyond this many seconds (the year 5138) a number can only be milliseconds by mistake.
     static let latestSeconds = 1e11
 
@@ -13,11 +13,24 @@ enum UnixTime {
             return Instant(nanoseconds: min(whole, latest) * 1_000_000_000)
         }
         guard let value = Double(text), value > 0, value < latestSeconds else { return nil }
-        return Instant(seconds: value)
+        return decimal(text) ?? Instant(seconds: value)
+    }
+
+    /// A number such as `1793440800.123456789` to the nanosecond, which is finer than a `Double` is; nil if it is written
+    /// in another way.
+    private static func decimal(_ text: some StringProtocol) -> Instant? {
+        let parts = text.split(separator: ".", omittingEmptySubsequences: false)
+        let digits = UInt8(ascii: "0")...UInt8(ascii: "9")
+        guard parts.count == 2, (1...9).contains(parts[1].utf8.count), parts[1].utf8.allSatisfy(digits.contains),
+            let whole = Int64(parts[0]), whole >= 0, whole < Instant.distantFuture.nanoseconds / 1_000_000_000,
+            var fraction = Int64(parts[1])
+        else { return nil }
+        for _ in parts[1].utf8.count..<9 { fraction *= 10 }
+        return Instant(nanoseconds: whole * 1_000_000_000 + fraction)
     }
 
     /// An RFC 3339 date and time such as `2026-11-22T10:00:00Z` or `2026-11-22T10:00:00.5+01:00`; nil if it is none.
-    static func rfc3339(_ text: String) -> Instant? {
+    public static func rfc3339(_ text: String) -> Instant? {
         let bytes = Array(text.utf8)
         func number(_ range: Range<Int>) -> Int64? {
             guard range.upperBound <= bytes.count else { return nil }

@@ -10,6 +10,10 @@ public struct AccessRecord: Sendable {
     public var status: Int
     /// The model that the request names.
     public var model: String?
+    /// Whose request it is.
+    public var tenant: String?
+    /// The id of the queued request that it made or asked for.
+    public var queuedRequestID: String?
     /// The pool that served it.
     public var pool: String?
     /// The endpoint that answered, or was tried last.
@@ -81,6 +85,8 @@ public struct AccessLog: Sendable {
             line.value("path", cut(String(record.path.prefix { $0 != "?" })))
             line.value("status", record.status)
             line.value("model", ifPresent: record.model.map(cut))
+            line.value("tenant", ifPresent: record.tenant.map(cut))
+            line.value("queued_request", ifPresent: record.queuedRequestID.map(cut))
             line.value("pool", ifPresent: record.pool)
             line.value("endpoint", ifPresent: record.endpoint)
             line.value("priority", ifPresent: record.priority)

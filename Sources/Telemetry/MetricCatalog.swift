@@ -79,6 +79,37 @@ public enum MetricCatalog {
     /// Messages finished.
     public static let asyncResults = Metric.counter(
         "weir_async_results_total", labels: ["queue", "outcome"], "Messages finished, by outcome.")
+    /// Requests of messages given to endpoints.
+    public static let asyncDispatched = Metric.counter(
+        "weir_async_dispatched_total", labels: ["queue"],
+        "Requests of messages given to an endpoint, repeated ones included.")
+    /// Attempts that did not end a message.
+    public static let asyncSetbacks = Metric.counter(
+        "weir_async_setbacks_total", labels: ["queue", "reason"],
+        "Attempts that did not end their message: `failure` (tried again later), `capacity` (the server had no room), "
+            + "`eviction` (stopped for real-time work), `handed_back` (a stop, or nobody served the model), `lost_lease`."
+    )
+    /// Messages that wait to be tried again.
+    public static let asyncDelayed = Metric.gauge(
+        "weir_async_delayed_messages", labels: ["queue"], "Messages that wait for the time of their next attempt.")
+    /// Dead letters.
+    public static let asyncDeadLetters = Metric.gauge(
+        "weir_async_dead_letters", labels: ["queue"], "Messages that were given up and are kept to be looked at.")
+    /// Models left alone.
+    public static let asyncFailingModels = Metric.gauge(
+        "weir_async_failing_models", labels: ["queue"],
+        "Models that failed every request of late; a single request probes them from time to time.")
+    /// Failures of a queue's store.
+    public static let asyncQueueErrors = Metric.counter(
+        "weir_async_queue_errors_total", labels: ["queue"], "Calls of the queue's store that failed; they are repeated."
+    )
+    /// Connections held for results.
+    public static let asyncWaiting = Metric.gauge(
+        "weir_async_waiting_connections", "Connections that are held until their request has its result (mode `wait`).")
+    /// Results posted.
+    public static let webhooks = Metric.counter(
+        "weir_webhooks_total", labels: ["queue", "outcome"],
+        "Posts of results: `delivered`, `retried` (failed, tried again later), `given_up`.")
     /// Client connections.
     public static let connections = Metric.gauge("weir_connections", "Open client connections.")
     /// Log lines lost.
@@ -106,7 +137,11 @@ public enum MetricCatalog {
         retries.definition, aborted.definition, endpointUp.definition, endpointWaiting.definition,
         endpointRunning.definition, endpointKVUsage.definition, promptTokens.definition, outputTokens.definition,
         harvestAllowed.definition, harvestCap.definition, asyncQueueDepth.definition, asyncLeased.definition,
-        asyncResults.definition, connections.definition, logLinesDropped.definition,
+        asyncResults.definition, asyncDispatched.definition, asyncSetbacks.definition, asyncDelayed.definition,
+        asyncDeadLetters.definition, asyncFailingModels.definition, asyncQueueErrors.definition,
+        asyncWaiting.definition,
+        webhooks.definition,
+        connections.definition, logLinesDropped.definition,
         metricSeriesOverflow.definition, buildInfo.definition, processResidentMemory.definition,
         processOpenFileDescriptors.definition,
     ]

@@ -7,6 +7,10 @@ extension Configuration {
         public var queues: [MessageQueue] = []
         /// When a message that was not answered is tried again.
         public var retry = Retry()
+        /// How clients hand in requests over HTTP.
+        public var frontDoor = FrontDoor()
+        /// Results that are posted to those who asked for it.
+        public var webhooks = Webhooks()
 
         /// Creates a path without queues.
         public init() {}
@@ -24,6 +28,8 @@ extension Configuration {
         public var lease = TimeSpan.seconds(15)
         /// Most messages taken and not yet finished.
         public var maxHeld = 1000
+        /// Most requests of this queue with endpoints at a time; nil leaves it to the pools.
+        public var maxInFlight: Int?
 
         /// Creates a queue without a name or a store.
         public init() {}
@@ -32,6 +38,14 @@ extension Configuration {
         public struct Embedded: Hashable, Sendable {
             /// The database file; it is made if it is missing.
             public var path = ""
+            /// How long results are kept.
+            public var keepResults = TimeSpan.seconds(7 * 86_400)
+            /// How long messages that were given up are kept, with their requests.
+            public var keepDeadLetters = TimeSpan.seconds(30 * 86_400)
+            /// Results may use up to this, in bytes; beyond it the oldest go first. Nil sets no such limit.
+            public var maxResultBytes: Int?
+            /// The file may use up to this, in bytes; then no new requests are accepted.
+            public var maxFileBytes = 64 << 30
 
             /// Creates a store without a file.
             public init() {}
@@ -46,8 +60,14 @@ extension Configuration {
         public var cap = TimeSpan.seconds(60)
         /// Longest pause after the gateway refused to carry a request.
         public var rejectionPause = TimeSpan.seconds(1)
-        /// A message ends after this many failures of attempts that had started.
+        /// A message is given up, and kept as a dead letter, after this many failures of attempts that had started.
         public var maxFailures = 20
+        /// Longest single attempt; one that takes longer is ended and tried again.
+        public var attemptTimeout = TimeSpan.seconds(600)
+        /// After this many failures in a row nothing is sent to a model for a while.
+        public var breakerFailures = 5
+        /// Longest such pause.
+        public var breakerCap = TimeSpan.seconds(30)
 
         /// Creates the defaults.
         public init() {}
@@ -59,6 +79,9 @@ extension Configuration.Async: Section {
         [
             .sections("queues", \.queues, required: true, "The queues that work is taken from, at least one."),
             .section("retry", \.retry, "When a message that was not answered is tried again."),
+            .section(
+                "frontDoor", \.frontDoor, "How clients hand in asynchronous requests over HTTP and ask for them later."),
+            .section("webhooks", \.webhooks, "Results that are posted to those who asked for it."),
         ]
     }
 }
@@ -75,13 +98,29 @@ extension Configuration.MessageQueue: Section {
                 "lease", \.lease, .positiveDuration,
                 "How long a taken message stays with a taker that shows no sign of life; then another may take it."),
             .scalar("maxHeld", \.maxHeld, .positiveCount, "Most messages taken from the queue and not yet finished."),
+            .optional(
+                "maxInFlight", \.maxInFlight, .positiveCount,
+                "Most requests of this queue with endpoints at a time. Left out: what the pools have room for."),
         ]
     }
 }
 
 extension Configuration.MessageQueue.Embedded: Section {
     static var fields: [Field<Self>] {
-        [.scalar("path", \.path, .text, required: true, "The database file; it is made if it is missing.")]
+        [
+            .scalar("path", \.path, .text, required: true, "The database file; it is made if it is missing."),
+            .scalar("keepResults", \.keepResults, .positiveDuration, "How long results are kept."),
+            .scalar(
+                "keepDeadLetters", \.keepDeadLetters, .positiveDuration,
+                "How long messages that were given up are kept, to be looked at and run again."),
+            .optional(
+                "maxResultBytes", \.maxResultBytes, .size,
+                "Results may use up to this; beyond it the oldest are removed before their time. Left out: no such limit."
+            ),
+            .scalar(
+                "maxFileBytes", \.maxFileBytes, .size,
+                "The file may use up to this; then new requests are refused, and those accepted go on."),
+        ]
     }
 }
 
@@ -97,8 +136,17 @@ extension Configuration.Retry: Section {
                 "Longest pause after the gateway refused to carry a request; it does not grow."),
             .scalar(
                 "maxFailures", \.maxFailures, .positiveCount,
-                "A message ends after this many failed attempts: a prompt that kills its server must not kill them all."
-            ),
+                "After this many failed attempts a message goes to the dead letters: a prompt that kills its server must "
+                    + "not kill them all."),
+            .scalar(
+                "attemptTimeout", \.attemptTimeout, .positiveDuration,
+                "Longest single attempt; one that takes longer is ended, counts as failed and is tried again."),
+            .scalar(
+                "breakerFailures", \.breakerFailures, .positiveCount,
+                "After so many failures in a row nothing is sent to a model until a single request has got through."),
+            .scalar(
+                "breakerCap", \.breakerCap, .positiveDuration,
+                "Longest pause between the single requests that find out whether a model answers again."),
         ]
     }
 }

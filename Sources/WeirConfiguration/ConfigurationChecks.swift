@@ -1,4 +1,5 @@
 import Basics
+import Foundation
 
 extension Configuration {
     /// Something that is well formed and makes no sense, and the key where it shows.
@@ -9,7 +10,9 @@ extension Configuration {
 
     /// What is wrong between the keys of a configuration whose values are each right.
     func faults(enginePresets: [String]) -> [Fault] {
-        poolFaults(enginePresets: enginePresets) + objectiveFaults + queueFaults + limitFaults + listenerFaults
+        poolFaults(enginePresets: enginePresets) + objectiveFaults + tenantFaults + queueFaults + frontDoorFaults
+            + webhookFaults
+            + limitFaults + listenerFaults
     }
 
     private func poolFaults(enginePresets: [String]) -> [Fault] {
@@ -85,6 +88,41 @@ extension Configuration {
             }
         }
         return faults
+    }
+
+    private var tenantFaults: [Fault] {
+        var faults = Self.duplicates(gateway.tenants.map(\.name)) { "gateway.tenants[\($0)].name" }
+        var ownerOfKey: [Secret: String] = [:]
+        for (index, tenant) in gateway.tenants.enumerated() {
+            let place = "gateway.tenants[\(index)].keys"
+            if tenant.keys.isEmpty { faults.append(Fault(keyPath: place, message: "needs at least one key")) }
+            for (position, key) in tenant.keys.enumerated() {
+                guard let owner = ownerOfKey.updateValue(tenant.name, forKey: key) else { continue }
+                faults.append(
+                    Fault(keyPath: "\(place)[\(position)]", message: "is already a key of the tenant \"\(owner)\""))
+            }
+        }
+        return faults
+    }
+
+    private var frontDoorFaults: [Fault] {
+        guard let async, let name = async.frontDoor.queue, !async.queues.contains(where: { $0.name == name }) else {
+            return []
+        }
+        let near = Suggestion.nearest(to: name, among: async.queues.map(\.name))
+        let hint = near.map { "; did you mean \($0)?" } ?? ""
+        return [Fault(keyPath: "async.frontDoor.queue", message: "there is no queue \"\(name)\"\(hint)")]
+    }
+
+    private var webhookFaults: [Fault] {
+        guard let webhooks = async?.webhooks else { return [] }
+        let place = "async.webhooks.secret"
+        guard let secret = webhooks.secret?.value else {
+            return webhooks.allow.isEmpty
+                ? [] : [Fault(keyPath: place, message: "is required where webhooks are allowed")]
+        }
+        guard secret.hasPrefix("whsec_"), Data(base64Encoded: String(secret.dropFirst(6))) == nil else { return [] }
+        return [Fault(keyPath: place, message: "what follows whsec_ must be base64")]
     }
 
     private var limitFaults: [Fault] {

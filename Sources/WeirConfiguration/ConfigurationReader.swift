@@ -46,10 +46,10 @@ struct ConfigurationReader {
         return nil
     }
 
-    /// The elements of a list; nil if the node is something else.
-    mutating func elements(_ node: Node, at path: String) -> [Node]? {
+    /// The elements of a list; nil if the node is something else, which is not repeated if it is secret.
+    mutating func elements(_ node: Node, at path: String, isSecret: Bool = false) -> [Node]? {
         guard case .sequence(let sequence) = node else {
-            report(path, at: node.mark, "expected a list, found \(node.kind)")
+            report(path, at: node.mark, "expected a list, found \(isSecret ? "something else" : node.kind)")
             return nil
         }
         return Array(sequence)

@@ -26,11 +26,12 @@ public enum ConfigurationReference {
 
             `weir serve --config weir.yaml` reads one YAML file. An unknown key is an error, and all problems are reported at
             once with their place. Any value may contain `${NAME}` or `${NAME:-default}`, which stands for the environment
-            variable; `$${` stands for itself. Durations are written as `500ms`, `30s`, `10m` or `1h30m`, sizes as `64KiB`,
-            `32MiB` or `1GiB`. A key without a value counts as not written.
+            variable; `$${` stands for itself. Durations are written as `500ms`, `30s`, `10m`, `1h30m` or `7d`, sizes as
+            `64KiB`, `32MiB` or `1GiB`. A key without a value counts as not written.
 
-            `weir config check FILE` checks a file; `weir config show FILE` prints it with all defaults filled in. The file
-            holds no secrets: a URL with credentials is refused.
+            `weir config check FILE` checks a file; `weir config show FILE` prints it with all defaults filled in. Secrets are
+            best written as `${NAME}`, so that the file holds none; they are never printed (`\(Secret.mask)` stands for
+            them), and a URL with credentials is refused.
 
             """
         for row in rows {

@@ -62,12 +62,13 @@ struct Field<Root> {
 
     /// A list of scalars.
     static func list<Value>(
-        _ key: String, _ path: WritableKeyPath<Root, [Value]>, _ format: ScalarFormat<Value>, _ meaning: String
+        _ key: String, _ path: WritableKeyPath<Root, [Value]>, _ format: ScalarFormat<Value>, required: Bool = false,
+        _ meaning: String
     ) -> Field {
         Field(
-            key: key, type: "list of \(format.name)", meaning: meaning,
+            key: key, type: "list of \(format.name)", isRequired: required, meaning: meaning,
             read: { node, place, reader, root in
-                guard let elements = reader.elements(node, at: place) else { return }
+                guard let elements = reader.elements(node, at: place, isSecret: format.isSecret) else { return }
                 root[keyPath: path] = elements.enumerated().compactMap { index, element in
                     reader.scalar(element, at: "\(place)[\(index)]", format)
                 }

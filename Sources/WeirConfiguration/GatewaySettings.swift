@@ -9,6 +9,10 @@ extension Configuration {
         public var threads = 0
         /// Peers whose control headers are honoured; from all others they are stripped.
         public var trustedCallers = ["127.0.0.0/8", "::1/128"].compactMap { AddressBlock($0) }
+        /// Whose asynchronous requests are kept apart; empty where there is only one.
+        public var tenants: [Tenant] = []
+        /// Whether trusted callers may speak for a tenant by naming it, where there are tenants.
+        public var tenantHeader = false
         /// Where the access log goes.
         public var accessLog = AccessLogTarget.off
         /// What one client, and all of them together, may take up.
@@ -81,6 +85,14 @@ extension Configuration.Gateway: Section {
             .list(
                 "trustedCallers", \.trustedCallers, .addressBlock,
                 "Peers whose control headers are honoured. From all others these headers are stripped."),
+            .sections(
+                "tenants", \.tenants,
+                "Callers told apart by API key (`Authorization: Bearer KEY`): each sees only its own asynchronous requests."
+            ),
+            .scalar(
+                "tenantHeader", \.tenantHeader, .boolean,
+                "Trusted callers may speak for a tenant by `X-Weir-Tenant`; only when nothing forwards foreign requests from a trusted address."
+            ),
             .scalar(
                 "accessLog", \.accessLog, .accessLogTarget,
                 "One line per request: `off`, `stderr`, or the path of a file to append to. Never prompts or keys."),
@@ -96,7 +108,8 @@ extension Configuration.Limits: Section {
             .scalar("requestBodyBytes", \.requestBodyBytes, .size, "Longest request body; a longer one is refused."),
             .scalar(
                 "bufferedBodyBytes", \.bufferedBodyBytes, .size,
-                "Request bodies held by all waiting requests together; above it, new requests are turned away."),
+                "Request bodies held by all waiting requests together; above it, new requests are turned away. Messages of a queue may hold half of it, and stored results on their way to clients half as much again."
+            ),
             .scalar(
                 "requestBodyWindowBytes", \.requestBodyWindowBytes, .size,
                 "How much of a body is read before the request is routed; the rest streams through."),

@@ -1,13 +1,14 @@
-import Basics
+public import Basics
 
-/// Durations as people write them: `500ms`, `30s`, `10m`, `1h30m`.
-enum DurationText {
+/// Durations as people write them in the configuration and on the command line: `500ms`, `30s`, `10m`, `1h30m`, `7d`.
+public enum DurationText {
     private static let units: [(suffix: String, nanoseconds: Int64)] = [
-        ("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000),
+        ("d", 86_400_000_000_000), ("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000),
+        ("ms", 1_000_000), ("us", 1_000),
     ]
 
     /// The span, or nil if the text is not a duration. A bare `0` needs no unit; signs are not accepted.
-    static func parse(_ text: String) -> TimeSpan? {
+    public static func parse(_ text: String) -> TimeSpan? {
         if text == "0" { return .zero }
         var rest = Substring(text)
         var total = TimeSpan.zero
@@ -28,7 +29,7 @@ enum DurationText {
     }
 
     /// The span in the largest unit that divides it.
-    static func text(_ span: TimeSpan) -> String {
+    public static func text(_ span: TimeSpan) -> String {
         if span == .zero { return "0s" }
         for unit in units where span.nanoseconds % unit.nanoseconds == 0 {
             return "\(span.nanoseconds / unit.nanoseconds)\(unit.suffix)"

@@ -4,13 +4,19 @@ import Basics
 struct ScalarFormat<Value> {
     /// What the reference calls the type.
     let name: String
+    /// Whether the text must not be repeated in a message.
+    let isSecret: Bool
     /// The value of a text.
     let parse: (String) throws(ScalarFault) -> Value
-    /// The text of a value; `parse` reads it back.
+    /// The text of a value; `parse` reads it back, unless it is a secret.
     let print: (Value) -> String
 
-    init(name: String, parse: @escaping (String) throws(ScalarFault) -> Value, print: @escaping (Value) -> String) {
+    init(
+        name: String, isSecret: Bool = false, parse: @escaping (String) throws(ScalarFault) -> Value,
+        print: @escaping (Value) -> String
+    ) {
         self.name = name
+        self.isSecret = isSecret
         self.parse = parse
         self.print = print
     }

@@ -11,6 +11,9 @@ enum StandardStreams {
     /// A reader that closes our output early (`weir results | head`) ends the command through a failed write.
     static func prepare() { signal(SIGPIPE, SIG_IGN) }
 
+    /// Whether standard input is a terminal.
+    static var inputIsTerminal: Bool { isatty(STDIN_FILENO) == 1 }
+
     /// Whether standard output is a terminal.
     static var outputIsTerminal: Bool { isatty(STDOUT_FILENO) == 1 }
 

@@ -29,8 +29,29 @@ struct SubmitCommand: AsyncParsableCommand {
     @Option(help: "Put before every id, so that files whose ids overlap can share a queue.")
     var idPrefix: String = ""
 
+    @Option(help: "Whose requests these are, whatever their lines say.")
+    var tenant: String?
+
+    @Option(
+        help: """
+            The priority class that all of them run in, whatever their lines say: \
+            \(InferenceMessage.priorityRange.lowerBound) to \(InferenceMessage.priorityRange.upperBound); higher goes first.
+            """)
+    var priority: Int?
+
     func validate() throws {
         guard window > 0 else { throw ValidationError("--window must be above 0 seconds.") }
+        if let priority, !InferenceMessage.priorityRange.contains(priority) {
+            let range = InferenceMessage.priorityRange
+            throw ValidationError("--priority must be from \(range.lowerBound) to \(range.upperBound).")
+        }
+        if let tenant,
+            tenant.utf8.count > MessageCodec.maximumTenantBytes
+                || !tenant.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F })
+        {
+            throw ValidationError(
+                "--tenant may have up to \(MessageCodec.maximumTenantBytes) bytes and no control characters.")
+        }
     }
 
     func run() async throws {
@@ -50,7 +71,9 @@ struct SubmitCommand: AsyncParsableCommand {
             while let line = try input.next() {
                 if line.allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }) { continue }
                 do throws(MessageFormatError) {
-                    let message = try MessageCodec.decode(line, defaults: defaults)
+                    var message = try MessageCodec.decode(line, defaults: defaults)
+                    message.tenant = tenant ?? message.tenant
+                    message.priority = priority ?? message.priority
                     batch.append(message)
                     batchBytes += message.payload.count
                 } catch {

@@ -3,9 +3,10 @@ import Basics
 import Delivery
 import EmbeddedQueue
 import MessageQueues
+import Synchronization
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct AsyncProcessorTests {
+@Suite(.timeLimit(.minutes(5))) struct AsyncProcessorTests {
     private let plant: Plant
 
     init() throws { plant = try Plant() }
@@ -75,7 +76,7 @@ import Testing
         plant.clock.advance(.seconds(7))
         let result = try #require(try await plant.results(1).first)
         #expect(result.isSuccess)
-        #expect(String(decoding: result.line, as: UTF8.self).contains("\"attempts\":2"))
+        #expect(result.number("attempts") == 2)
         processor.stop()
         await run
         #expect(processor.counters.retries == 1)
@@ -95,7 +96,7 @@ import Testing
         pool.start("a")
         pool.end("a", .status(200))
         let result = try #require(try await plant.results(1).first)
-        #expect(String(decoding: result.line, as: UTF8.self).contains("\"attempts\":2,\"evictions\":1"))
+        #expect(result.number("attempts") == 2 && result.number("evictions") == 1)
         processor.stop()
         await run
     }
@@ -124,10 +125,7 @@ import Testing
     @Test func leasesAreExtendedWhileMessagesAreHeld() async throws {
         let pool = ScriptedPool()
         let queue = ObservedQueue(plant.queue)
-        var configuration = AsyncProcessor.Configuration()
-        configuration.clock = plant.clock
-        configuration.leaseDuration = .seconds(30)
-        let processor = AsyncProcessor(queue: queue, dispatcher: pool, configuration: configuration)
+        let processor = plant.processor(pool, queue: queue) { $0.leaseDuration = .seconds(30) }
         async let run: Void = processor.run()
         try await plant.submit(["a"])
         await pool.until { $0.offered == ["a"] }
@@ -137,7 +135,7 @@ import Testing
             plant.clock.advance(.seconds(10))
             await queue.extensions.wait(past: version)
         }
-        #expect(try await plant.queue.lease(limit: 9, duration: .seconds(30)).isEmpty)
+        #expect(try await plant.queue.lease(limit: 9, duration: .seconds(30), excluding: []).isEmpty)
         #expect(pool.offers == ["a": 1])
         pool.start("a")
         pool.end("a", .status(200))
@@ -198,7 +196,7 @@ import Testing
             var generator = SeededGenerator(seed: UInt64(request.sequence) &* 1000 &+ UInt64(offer))
             switch generator.unit() {
             case ..<0.2: return .evicted
-            case ..<0.3: return .rejected(reason: "saturated", retryAfter: nil)
+            case ..<0.3: return .noRoom
             case ..<0.4: return .failed(.connectionLost, endpoint: "http://a")
             default: return .status(statuses[Int(generator.unit() * 6)])
             }
@@ -207,13 +205,9 @@ import Testing
         let ids = (0..<500).map { "m\($0)" }
         try await plant.submit(ids, window: .seconds(600))
         async let run: Void = processor.run()
-        while try await plant.queue.depth().results < 500 {
-            plant.clock.advance(.seconds(0.25))
-            await Task.yield()
-        }
+        let results = try await plant.results(500, advancing: .seconds(0.25))
         processor.stop()
         await run
-        let results = try await plant.queue.results(after: 0, limit: 1000)
         #expect(results.count == 500 && Set(results.map(\.id)) == Set(ids))
         let counters = processor.counters
         #expect(counters.succeeded + counters.failed + counters.expired == 500)
@@ -222,11 +216,18 @@ import Testing
 
     @Test func aQueueThatFailsIsTriedAgain() async throws {
         let pool = ScriptedPool { _, _ in .status(200) }
-        let queue = ObservedQueue(plant.queue, failsEveryOtherWrite: true)
-        var configuration = AsyncProcessor.Configuration()
-        configuration.queuePause = .milliseconds(1)
-        configuration.maximumQueuePause = .milliseconds(1)
-        let processor = AsyncProcessor(queue: queue, dispatcher: pool, configuration: configuration)
+        let calls = Mutex(0)
+        let queue = ObservedQueue(plant.queue) { _ in
+            let fails = calls.withLock { calls in
+                calls += 1
+                return !calls.isMultiple(of: 2)
+            }
+            if fails { throw MessageQueueError.locked(place: "here") }
+        }
+        let processor = plant.processor(pool, queue: queue, clock: SystemClock()) {
+            $0.queuePause = .milliseconds(1)
+            $0.maximumQueuePause = .milliseconds(1)
+        }
         try await plant.submit((0..<50).map { "m\($0)" })
         async let run: Void = processor.run()
         #expect(try await plant.results(50).count == 50)
@@ -234,5 +235,116 @@ import Testing
         await run
         #expect(processor.counters.queueErrors > 10)
         #expect(processor.counters.succeeded == 50)
+    }
+
+    @Test func anAttemptThatTakesTooLongIsTakenBackAndTriedAgain() async throws {
+        let pool = ScriptedPool()
+        let processor = plant.processor(pool) {
+            $0.attemptTimeout = .seconds(60)
+            // The clock jumps too far for heartbeats.
+            $0.leaseDuration = .seconds(600)
+        }
+        async let run: Void = processor.run()
+        try await plant.submit(["a"])
+        await pool.until { $0.offered == ["a"] }
+        pool.start("a")
+        plant.clock.advance(.seconds(61))
+        try await plant.until { $0.delayed == 1 }
+        plant.clock.advance(.seconds(5))
+        await pool.until { $0.offered == ["a"] }
+        pool.start("a")
+        pool.end("a", .status(200))
+        let result = try #require(try await plant.results(1).first)
+        #expect(result.isSuccess && result.number("attempts") == 2 && result.number("failures") == 1)
+        processor.stop()
+        await run
+    }
+
+    @Test func aDeadLetterThatIsRunAgainHasASecondResultOfAnotherGeneration() async throws {
+        let pool = ScriptedPool { _, offer in offer <= 2 ? .status(500) : .status(200) }
+        let processor = plant.processor(pool) { $0.retries.maximumFailures = 2 }
+        async let run: Void = processor.run()
+        try await plant.submit(["a"])
+        let dead = try #require(try await plant.results(1, advancing: .seconds(0.25)).first)
+        #expect(dead.errorCode == "INFERENCE_ERROR" && dead.text("error_message")?.contains("2 failures") == true)
+        #expect(processor.counters.deadLettered == 1)
+        let letters = try await plant.queue.deadLetters(after: 0, limit: 9)
+        #expect(letters.map(\.message.id) == ["a"] && letters.first?.message.payload == Array("{}".utf8))
+        #expect(try await plant.queue.redrive(.ids(["a"]), deadline: plant.clock.now() + .seconds(3600)) == 1)
+        let results = try await plant.results(2)
+        #expect(results.map(\.id) == ["a", "a"] && results[1].isSuccess)
+        #expect(results[1].number("attempts") == 1, "what happened before does not count any more")
+        let tokens = results.map { $0.text("request_token") }
+        #expect(tokens[0] != nil && tokens[1] != nil && tokens[0] != tokens[1])
+        processor.stop()
+        await run
+    }
+
+    @Test func anIDThatIsUsedAgainNeverGetsTheAnswerOfItsFormerUse() async throws {
+        let pool = ScriptedPool()
+        pool.isStubborn = true
+        let queue = ObservedQueue(plant.queue) { call in
+            if call == .extend { throw MessageQueueError.locked(place: "here") }
+        }
+        let processor = plant.processor(pool, queue: queue)
+        async let run: Void = processor.run()
+        try await plant.submit(["a"])
+        await pool.until { $0.offered == ["a"] }
+        pool.start("a")
+        // The lease runs out, for this consumer cannot extend it; the request is cancelled, forgotten and submitted again.
+        #expect(try await plant.queue.cancel("a", tenant: nil, generation: nil) == .cancelling)
+        plant.clock.advance(.seconds(16))
+        let former = try #require(try await plant.results(1).first)
+        #expect(former.errorCode == "CANCELLED")
+        #expect(try await plant.queue.purge(.ids(["a"])).results == 1)
+        try await plant.submit(["a"])
+        await pool.until { $0.offers["a"] == 2 }
+        pool.end("a", .status(200, body: "old"))
+        while processor.counters.lostLeases == 0 { await Task.yield() }
+        #expect(try await plant.queue.depth().results == 0)
+        pool.start("a")
+        pool.end("a", .status(200, body: "new"))
+        let result = try #require(try await plant.results(1).first)
+        #expect(result.text("payload") == "new")
+        #expect(result.text("request_token") != former.text("request_token"))
+        processor.stop()
+        await run
+    }
+
+    @Test func aDeadModelDoesNotSlowAnother() async throws {
+        let pool = ScriptedPool { request, _ in
+            request.model == "dead" ? .failed(.connectFailed, endpoint: "http://a") : .status(200)
+        }
+        let processor = plant.processor(pool) { $0.lookahead = 8 }
+        try await plant.submit((0..<300).map { "dead\($0)" }, window: .seconds(60), model: "dead")
+        try await plant.submit((0..<300).map { "alive\($0)" }, window: .seconds(7200), model: "alive")
+        async let run: Void = processor.run()
+        // The clock stands still: nothing of the living model waits for a pause of the dead one.
+        let results = try await plant.results(300)
+        #expect(results.allSatisfy { $0.isSuccess && $0.id.hasPrefix("alive") })
+        #expect(processor.failingTargets == ["dead"])
+        let tried = pool.requests.count { $0.model == "dead" }
+        #expect(tried < 50, "\(tried) of 300 were tried")
+        processor.stop()
+        await run
+        let depth = try await plant.queue.depth()
+        #expect(depth.unfinished == 300 && depth.leased == 0)
+    }
+
+    @Test func nothingWaitsForATimerFromSubmissionToOffer() async throws {
+        let plant = try Plant(foreignPoll: .seconds(3600))
+        let pool = ScriptedPool()
+        let processor = plant.processor(pool)
+        async let run: Void = processor.run()
+        for number in 0..<200 {
+            let id = "m\(number)"
+            try await plant.submit([id])
+            await pool.until { $0.offered == [id] }
+            pool.start(id)
+            pool.end(id, .status(200))
+        }
+        #expect(try await plant.results(200).count == 200)
+        processor.stop()
+        await run
     }
 }

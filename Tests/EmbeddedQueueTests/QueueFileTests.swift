@@ -13,7 +13,7 @@ import Testing
 #endif
 
 /// What can lie where a queue is looked for, and who else may have it open.
-@Suite(.timeLimit(.minutes(1))) struct QueueFileTests {
+@Suite(.timeLimit(.minutes(5))) struct QueueFileTests {
     private let place: QueueDirectory
 
     init() throws { place = try QueueDirectory() }
@@ -21,7 +21,7 @@ import Testing
     @Test func aQueueIsThereAgainAfterItWasClosed() async throws {
         let first = try place.open()
         _ = try await first.enqueue([place.message("a"), place.message("b")])
-        let leased = try #require(try await first.lease(limit: 1, duration: .seconds(30)).first)
+        let leased = try await first.leaseOne()
         _ = try await first.complete(leased.lease, with: place.result(leased))
         try first.close()
         await #expect(throws: MessageQueueError.closed) { try await first.enqueue([place.message("c")]) }
@@ -62,7 +62,7 @@ import Testing
     @Test func aQueueOfALaterVersionIsRefused() throws {
         try place.open().close()
         try DatabaseQueue(path: place.path).writeWithoutTransaction { try $0.execute(sql: "PRAGMA user_version = 99") }
-        #expect(throws: MessageQueueError.newerVersion(place: place.path, found: 99, known: 1)) { try place.open() }
+        #expect(throws: MessageQueueError.newerVersion(place: place.path, found: 99, known: 2)) { try place.open() }
     }
 
     @Test func aDamagedFileIsNamedAsSuch() async throws {
@@ -73,7 +73,7 @@ import Testing
         for index in 4096..<bytes.count { bytes[index] = 0xA5 }
         try bytes.write(to: URL(fileURLWithPath: place.path))
         let error = await #expect(throws: MessageQueueError.self) {
-            _ = try await place.open().lease(limit: 10, duration: .seconds(30))
+            _ = try await place.open().lease(10)
         }
         guard case .damaged(let path, _)? = error else {
             Issue.record("expected .damaged, not \(String(describing: error))")
@@ -82,9 +82,71 @@ import Testing
         #expect(path == place.path)
     }
 
+    @Test(arguments: 1...8) func bytesFlippedInTheMiddleAreNoticed(seed: Int) async throws {
+        let queue = try place.open()
+        _ = try await queue.enqueue((0..<2000).map { place.message("m\($0)") })
+        try queue.close()
+        var bytes = try Data(contentsOf: URL(fileURLWithPath: place.path))
+        var generator = SeededGenerator(seed: UInt64(seed))
+        let pages = bytes.count / 4096
+        // The heads of a few pages behind the first.
+        for _ in 0..<pages / 4 {
+            let page = 1 + Int(generator.unit() * Double(pages - 1))
+            for index in 0..<8 { bytes[page * 4096 + index] ^= 0xFF }
+        }
+        try bytes.write(to: URL(fileURLWithPath: place.path))
+        let error = await #expect(throws: MessageQueueError.self) {
+            let queue = try place.open()
+            while case let leased = try await queue.lease(100), !leased.isEmpty {
+                for message in leased { _ = try await queue.complete(message.lease, with: place.result(message)) }
+            }
+        }
+        guard case .damaged(let path, _)? = error else {
+            Issue.record("expected .damaged, not \(String(describing: error))")
+            return
+        }
+        #expect(path == place.path)
+    }
+
+    @Test func aFileThatAnotherProcessKeepsLockedIsNamed() async throws {
+        let queue = try place.open { $0.busyTimeout = .milliseconds(20) }
+        var configuration = Configuration()
+        configuration.allowsUnsafeTransactions = true
+        let other = try DatabaseQueue(path: place.path, configuration: configuration)
+        try await other.writeWithoutTransaction { try $0.execute(sql: "BEGIN IMMEDIATE") }
+        await #expect(throws: MessageQueueError.locked(place: place.path)) {
+            try await queue.enqueue([place.message("a")])
+        }
+        #expect(throws: MessageQueueError.locked(place: place.path)) {
+            try place.open(.client) { $0.busyTimeout = .milliseconds(20) }
+        }
+        #expect(try await queue.depth().ready == 0, "reading goes on")
+        try await other.writeWithoutTransaction { try $0.execute(sql: "ROLLBACK") }
+        #expect(try await queue.enqueue([place.message("a")]) == [.accepted])
+    }
+
+    @Test func aFolderThatMayNotBeWrittenToIsNamed() async throws {
+        try place.open().close()
+        for name in try FileManager.default.contentsOfDirectory(atPath: place.url.path) {
+            try FileManager.default.setAttributes(
+                [.posixPermissions: 0o444], ofItemAtPath: place.url.path + "/" + name)
+        }
+        try FileManager.default.setAttributes([.posixPermissions: 0o555], ofItemAtPath: place.url.path)
+        await #expect(processExitsWith: .exitCode(17)) { [path = place.path as String] in
+            // The superuser may write anywhere.
+            if geteuid() == 0 { guard setuid(65_534) == 0 else { exit(1) } }
+            do {
+                _ = try EmbeddedQueue(EmbeddedQueue.Configuration(path: path), role: .client)
+            } catch MessageQueueError.unavailable(path, "Permission denied") {
+                exit(17)
+            }
+        }
+        try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: place.url.path)
+    }
+
     @Test func aFileOnlyItsOwnerMayRead() throws {
         let queue = try place.open()
-        for name in ["queue.db", "queue.db-wal", "queue.db-consumer"] {
+        for name in ["queue.db", "queue.db-wal", "queue.db-consumer", "queue.db-bell", "queue.db-done"] {
             let attributes = try FileManager.default.attributesOfItem(atPath: place.url.path + "/" + name)
             #expect(attributes[.posixPermissions] as? Int == 0o600, "\(name)")
         }
@@ -101,7 +163,7 @@ import Testing
     @Test func whatAnotherHandleEnqueuesWakesTheConsumer() async throws {
         let consumer = try place.open()
         let producer = try place.open(.client)
-        async let waited: Void = consumer.waitUntilReady()
+        async let waited: Void = consumer.waitUntilReady(excluding: [])
         _ = try await producer.enqueue([place.message("a")])
         try await waited
         #expect(try await consumer.leaseIDs() == ["a"])
@@ -145,9 +207,9 @@ import Testing
                     payload: Array("{}".utf8))
             }
             guard try await queue.enqueue(messages).allSatisfy({ $0 == .accepted }) else { return }
-            let leased = try await queue.lease(limit: 100, duration: .seconds(3600))
+            let leased = try await queue.lease(limit: 100, duration: .seconds(3600), excluding: [])
             for message in leased.prefix(10) {
-                var result = InferenceResult(for: message.message, attempts: message.attempts, finished: now)
+                var result = InferenceResult(for: message, queue: "test", attempts: message.attempts, finished: now)
                 result.statusCode = 200
                 guard try await queue.complete(message.lease, with: result) else { return }
             }
@@ -162,7 +224,7 @@ import Testing
     @Test func whatAnotherProcessEnqueuesWakesTheConsumer() async throws {
         let place = try QueueDirectory()
         let queue = try place.open()
-        async let waited: Void = queue.waitUntilReady()
+        async let waited: Void = queue.waitUntilReady(excluding: [])
         await #expect(processExitsWith: .success) { [path = place.path as String] in
             var configuration = EmbeddedQueue.Configuration(path: path)
             configuration.createsFile = false

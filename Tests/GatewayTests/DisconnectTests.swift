@@ -5,7 +5,7 @@ import NIOHTTP1
 import Synchronization
 import Testing
 
-@Suite("Clients that vanish or read slowly", .timeLimit(.minutes(1)))
+@Suite("Clients that vanish or read slowly", .timeLimit(.minutes(5)))
 struct DisconnectTests {
     @Test("the endpoint sees the abort while it is still silent", arguments: [true, false])
     func whileSilent(streams: Bool) async throws {

@@ -3,7 +3,7 @@ import Gateway
 import NIOCore
 import Testing
 
-@Suite("Draining", .timeLimit(.minutes(1)))
+@Suite("Draining", .timeLimit(.minutes(5)))
 struct DrainTests {
     @Test("running requests finish, waiting ones are told to go elsewhere, new connections are refused")
     func drain() async throws {
@@ -29,6 +29,18 @@ struct DrainTests {
             #expect(await isFinished)
             await #expect(throws: (any Error).self) { _ = try await test.connect() }
             test.expectIdle()
+        }
+    }
+
+    @Test("stopping twice is stopping once")
+    func twice() async throws {
+        let upstream = try await TestUpstream.start()
+        try await TestGateway.with(TestGateway.pool([upstream.port])) { test in
+            async let other: Void = test.gateway.shutdown()
+            await test.gateway.shutdown()
+            await other
+            // The fixture stops it a third time.
+            await #expect(throws: (any Error).self) { _ = try await test.connect() }
         }
     }
 

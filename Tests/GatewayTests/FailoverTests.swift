@@ -6,7 +6,7 @@ import NIOHTTP1
 import Synchronization
 import Testing
 
-@Suite("Endpoints that fail", .timeLimit(.minutes(1)))
+@Suite("Endpoints that fail", .timeLimit(.minutes(5)))
 struct FailoverTests {
     private static let portsTaken = Atomic(Int.random(in: 0..<5000))
 

@@ -1,6 +1,7 @@
 import Basics
 import EngineModel
 import Gateway
+import Harvest
 import InferenceAPI
 import ModelServer
 import NIOCore
@@ -43,6 +44,31 @@ struct ModelServerTests {
             #expect(streamed.isStreamed && streamed.usage == nil)
             #expect((6...8).contains(streamed.outputEvents))
         }
+    }
+
+    @Test("messages in front of servers that answer at once are not paced for the configured engine")
+    func instant() async throws {
+        let engine = try #require(EngineConfiguration.preset(named: "llama-8b-h100"))
+        let configuration = ModelServerConfiguration(engine: engine, models: ["m"], mode: .instant)
+        let servers = try await ModelServer.start(configuration, group: .singletonMultiThreadedEventLoopGroup)
+        let pool = TestGateway.pool(servers.ports, models: [], metrics: .none)
+        let configured = try #require(pool.endpoints.first).capacity.stepTime
+        try await TestGateway.with(pool) { test in
+            let body = ByteBuffer(
+                string: #"{"model":"m","max_tokens":300,"ignore_eos":true,"messages":[{"role":"user","content":"hi"}]}"#
+            )
+            for _ in 0..<100 {
+                guard case .answered(let answer) = await test.gateway.perform(InferenceCall(body: body)) else {
+                    Issue.record("not answered")
+                    return
+                }
+                #expect(answer.usage?.completionTokens == 300)
+            }
+            let endpoint = test.pool.endpoints[0]
+            #expect(endpoint.harvest.speedFactor > 1)
+            #expect(endpoint.capacity.stepTime == configured.faster(by: endpoint.harvest.speedFactor))
+        }
+        await servers.shutdown()
     }
 
     @Test("after a storm of requests, faults, aborts and call-backs nothing is left, here or in the engines")

@@ -6,7 +6,7 @@ import NIOHTTP1
 import Pool
 import Testing
 
-@Suite("Proxying", .timeLimit(.minutes(1)))
+@Suite("Proxying", .timeLimit(.minutes(5)))
 struct ProxyTests {
     @Test("a request reaches the endpoint byte for byte, and its answer the client")
     func wholeRoundTrip() async throws {
@@ -40,7 +40,9 @@ struct ProxyTests {
     @Test("client and upstream connections are both kept and used again")
     func keepAlive() async throws {
         let upstream = try await TestUpstream.start()
-        try await TestGateway.with(TestGateway.pool([upstream.port])) { test in
+        try await TestGateway.with(
+            TestGateway.pool([upstream.port]), change: { $0.limits.upstreamIdle = .seconds(600) }
+        ) { test in
             let client = try await test.connect()
             let before = upstream.connections
             for round in 0..<5 {

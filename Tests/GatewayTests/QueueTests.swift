@@ -7,7 +7,7 @@ import NIOHTTP1
 import Pool
 import Testing
 
-@Suite("Waiting", .timeLimit(.minutes(1)))
+@Suite("Waiting", .timeLimit(.minutes(5)))
 struct QueueTests {
     @Test("requests that wait are served strictly by priority, then in order of arrival")
     func priorities() async throws {

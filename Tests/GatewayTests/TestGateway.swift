@@ -72,6 +72,7 @@ struct TestGateway {
         let status = gateway.status()
         #expect(status.requests == 0, sourceLocation: sourceLocation)
         #expect(status.heldBodyBytes == 0, sourceLocation: sourceLocation)
+        #expect(status.heldResultBytes == 0, sourceLocation: sourceLocation)
         for pool in status.pools {
             #expect(pool.requests == 0, sourceLocation: sourceLocation)
             for endpoint in pool.endpoints {

@@ -18,7 +18,10 @@ import Testing
         .clientClosed, .noEndpoints(model: "m", retryAfter: nil), .shuttingDown(retryAfter: .seconds(2)),
         .upstreamFailure("closed the connection early"), .upstreamTimeout(after: .seconds(1)),
         .upstreamStalled(after: .seconds(120)),
-        .answerTooLarge(limitBytes: 1), .internalError,
+        .answerTooLarge(limitBytes: 1), .internalError, .noQueue, .modeNeedsQueue, .requestNotFound("req_1"),
+        .idempotencyConflict, .alreadyFinished("req_1"), .requestCancelled("req_1"), .deadlineExceeded("req_1"),
+        .notFinished("req_1"), .deliveryFailed("req_1", reason: "no answer"), .deliveryFailed("req_1", reason: nil),
+        .tooManyWaiting(limit: 1), .queueUnavailable,
     ]
 
     @Test func everyCodeHasASentence() {
@@ -53,6 +56,10 @@ import Testing
             (.noEndpoints, 503, true, .noEndpoints), (.shuttingDown, 503, true, .shuttingDown),
             (.clientClosed, 503, true, .contextCancelled), (.upstreamFailure, 502, true, nil),
             (.upstreamTimeout, 504, true, nil), (.answerTooLarge, 502, false, nil), (.internalError, 500, true, nil),
+            (.unauthorized, 401, false, nil), (.forbidden, 403, false, nil), (.idempotencyConflict, 409, false, nil),
+            (.alreadyFinished, 409, false, nil), (.requestCancelled, 409, false, nil),
+            (.deadlineExceeded, 504, false, nil), (.notFinished, 504, false, nil), (.deliveryFailed, 502, false, nil),
+            (.queueUnavailable, 503, true, nil),
         ] as [(ErrorCode, Int, Bool, DropReason?)])
     func statusesAndDropReasonsAreTheContract(code: ErrorCode, status: Int, retryable: Bool, reason: DropReason?) {
         #expect(code.row.status == status)
@@ -77,6 +84,8 @@ import Testing
             headers(.evicted(.evictedPriority, retryAfter: nil))["x-llm-d-request-dropped-reason"] == "evicted-priority"
         )
         #expect(APIError(.missingModel, "", retryAfter: .seconds(1)).retryAfter == nil)
+        #expect(headers(.methodNotAllowed("PUT", allowed: "GET, HEAD"))["allow"] == "GET, HEAD")
+        #expect(headers(.unauthorized)["www-authenticate"] == "Bearer")
     }
 
     @Test func whatTheClientSentIsQuotedOnlyInPart() {

@@ -12,12 +12,21 @@ import Testing
 
     @Test(arguments: [
         HeaderName.objective, HeaderName.fairnessID, HeaderName.modelRewrite, HeaderName.ttftMilliseconds,
-        HeaderName.tpotMilliseconds,
+        HeaderName.tpotMilliseconds, HeaderName.mode,
     ])
     func everyAliasedHeaderIsAControlHeader(header: HeaderAliases) {
         #expect(HeaderName.isControl(header.newest))
         #expect(HeaderName.isControl(header.older))
         #expect(HeaderName.isControl(header.newest.uppercased()))
+    }
+
+    @Test(arguments: [
+        ("X-Weir-Mode", true), ("x-weir-anything", true), ("X-AP-Mode", true), ("x-ap-mode-2", false),
+        ("x-llm-d-inference-ttl", false), ("authorization", false), ("x-weir", false),
+    ])
+    func whatSpeaksToWeirAloneIsToldFromTheRest(name: String, isForWeirAlone: Bool) {
+        #expect(HeaderName.isForWeirAlone(name) == isForWeirAlone)
+        #expect(!isForWeirAlone || HeaderName.isControl(name))
     }
 
     @Test(arguments: [

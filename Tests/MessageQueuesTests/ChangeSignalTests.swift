@@ -3,7 +3,7 @@ import MessageQueues
 import Testing
 
 @Suite struct ChangeSignalTests {
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func aChangeBetweenTheLookAndTheWaitIsNotMissed() async {
         let signal = ChangeSignal()
         let version = signal.version
@@ -12,7 +12,7 @@ import Testing
         #expect(signal.version == version + 1)
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func allWhoWaitAreWoken() async {
         let signal = ChangeSignal()
         await withTaskGroup(of: Void.self) { group in
@@ -22,7 +22,7 @@ import Testing
         #expect(signal.version == 1)
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func cancellingEndsTheWait() async {
         let signal = ChangeSignal()
         for _ in 0..<200 {
@@ -34,7 +34,7 @@ import Testing
         #expect(signal.version == 0)
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func aWaitWithALimitEnds() async {
         let signal = ChangeSignal()
         await signal.wait(past: 0, atMost: .milliseconds(1))

@@ -61,6 +61,55 @@ private func fault(_ line: String) -> String? {
         #expect(abs(message.deadline.seconds - seconds) < 1e-3)
     }
 
+    @Test func classTenantAndWebhookAreRead() throws {
+        let message = try decode(
+            #"{"id":"1","payload":{},"priority":-9,"tenant":"acme","webhook":"https://a.example:8443/hook?x=1"}"#)
+        #expect(message.priority == -9 && message.tenant == "acme")
+        #expect(message.webhook == "https://a.example:8443/hook?x=1")
+        let plain = try decode(#"{"id":"1","payload":{},"priority":null,"tenant":null,"webhook":null}"#)
+        #expect(plain.priority == 0 && plain.tenant.isEmpty && plain.webhook == nil)
+    }
+
+    @Test(arguments: [
+        (#""priority":10"#, "\"priority\" must be a whole number from -9 to 9"),
+        (#""priority":1.5"#, "\"priority\" must be a whole number from -9 to 9"),
+        (#""priority":"high""#, "\"priority\" must be a whole number from -9 to 9"),
+        (#""tenant":"a\nb""#, "\"tenant\" may have up to 256 bytes and no control characters"),
+        (#""tenant":3"#, "\"tenant\" must be a string"),
+        (#""webhook":"/relative""#, "\"webhook\" must be an absolute http or https URL of up to 2048 bytes"),
+        (#""webhook":"ftp://a/b""#, "\"webhook\" must be an absolute http or https URL of up to 2048 bytes"),
+        (#""webhook":"https://""#, "\"webhook\" must be an absolute http or https URL of up to 2048 bytes"),
+        (#""webhook":"https://:80/x""#, "\"webhook\" must be an absolute http or https URL of up to 2048 bytes"),
+        (#""webhook":"https://a/ b""#, "\"webhook\" must be an absolute http or https URL of up to 2048 bytes"),
+    ])
+    func aBadClassTenantOrWebhookIsNamed(member: String, message: String) {
+        #expect(fault(#"{"id":"1","payload":{},\#(member)}"#) == message)
+    }
+
+    @Test func whatIsWrittenIsReadAsTheSameMessage() throws {
+        var message = try decode(
+            #"{"id":"ä\"1","payload":{ "model":"x", "a":[1.0e5] },"priority":3,"tenant":"t","webhook":"http://a/"}"#)
+        message.created = Instant(nanoseconds: 1_800_000_000_123_456_789)
+        message.deadline = Instant(nanoseconds: 1_800_000_001_000_000_001)
+        message.headers = ["x-a": "b\"c"]
+        message.metadata = ["k": "line\nend"]
+        let line = MessageCodec.encode(message)
+        #expect(!line.contains(0x0A))
+        #expect(try MessageCodec.decode(line, defaults: MessageDefaults(now: .zero)) == message)
+        message.deadline = Instant(nanoseconds: 1_900_000_000_000_000_000)
+        #expect(try MessageCodec.decode(MessageCodec.encode(message), defaults: MessageDefaults(now: .zero)) == message)
+    }
+
+    @Test func aBodyOfSeveralLinesIsWrittenOnOne() throws {
+        var message = try decode(#"{"id":"1","payload":{}}"#)
+        message.payload = Array("{\r\n  \"model\": \"x\",\n  \"a\": \"b\\n\"\n}".utf8)
+        let line = MessageCodec.encode(message)
+        #expect(!line.contains(0x0A) && !line.contains(0x0D))
+        let read = try MessageCodec.decode(line, defaults: MessageDefaults(now: .zero))
+        #expect(String(decoding: read.payload, as: UTF8.self) == #"{    "model": "x",   "a": "b\n" }"#)
+        #expect(read.model == "x")
+    }
+
     @Test func aDeadlineBeyondTheEndOfInstantMeansNoHurry() throws {
         #expect(try decode(#"{"id":"1","payload":{},"deadline":99999999999}"#).deadline.seconds > 2.3e9)
         #expect(try decode(#"{"id":"1","payload":{},"deadline":"2999-01-01T00:00:00Z"}"#).deadline.seconds > 2.3e9)

@@ -19,7 +19,11 @@ private func object(_ result: InferenceResult) throws -> [String: Any] {
         var attempts = AttemptRecord()
         attempts.dispatches = 2
         attempts.firstDispatched = Instant(seconds: 1_800_000_001.5)
-        return InferenceResult(for: message, attempts: attempts, finished: Instant(seconds: 1_800_000_002.125))
+        let leased = LeasedMessage(
+            lease: Lease(sequence: 7, token: 1), message: message, attempts: attempts, generation: "7",
+            enqueued: Instant(seconds: 1_800_000_000.5))
+        return InferenceResult(
+            for: leased, queue: "night", attempts: attempts, finished: Instant(seconds: 1_800_000_002.125))
     }()
 
     @Test mutating func anAnswerCarriesItsBodyAsAString() throws {
@@ -42,6 +46,20 @@ private func object(_ result: InferenceResult) throws -> [String: Any] {
             ])
         #expect(object["metadata"] as? [String: String] == ["k": "v"])
         #expect(object["model"] as? String == "llama" && object["path"] as? String == "/v1/completions")
+        #expect(object["request_token"] as? String == "7" && object["queue"] as? String == "night")
+        #expect(object["enqueued"] as? Double == 1_800_000_000.5)
+        for absent in ["tenant", "failures", "sheds", "evictions", "dead_letter"] { #expect(object[absent] == nil) }
+    }
+
+    @Test mutating func whatHappenedOnTheWayIsTold() throws {
+        result.tenant = "acme"
+        result.attempts.failures = 3
+        result.attempts.sheds = 2
+        result.attempts.evictions = 1
+        result.isDeadLetter = true
+        let object = try object(result)
+        #expect(object["tenant"] as? String == "acme" && object["dead_letter"] as? Bool == true)
+        #expect(object["failures"] as? Int == 3 && object["sheds"] as? Int == 2 && object["evictions"] as? Int == 1)
     }
 
     @Test mutating func aFailureCarriesAnErrorObjectAsItsPayload() throws {

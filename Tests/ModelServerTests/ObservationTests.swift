@@ -69,11 +69,12 @@ struct ObservationTests {
             let port = server.ports[0]
             let body = chat("x", #","max_tokens":101,"ignore_eos":true"#)
             try await withThrowingTaskGroup(of: Int.self) { group in
-                for _ in 0..<2 { group.addTask { try await TestClient.post(chatPath, port: port, body).status } }
+                // Several, so that one that a busy machine sends late does not decide.
+                for _ in 0..<4 { group.addTask { try await TestClient.post(chatPath, port: port, body).status } }
                 for try await status in group { #expect(status == 200) }
             }
             let page = try await TestClient.get("/metrics", port: port).body
-            #expect((sample(page, "vllm:time_to_first_token_seconds_bucket", label: #"le="0.25""#) ?? 2) <= 1)
+            #expect((sample(page, "vllm:time_to_first_token_seconds_bucket", label: #"le="0.25""#) ?? 4) <= 3)
             #expect((sample(page, "vllm:time_to_first_token_seconds_sum") ?? 0) > 0.4)
             #expect((sample(page, "vllm:request_queue_time_seconds_sum") ?? 0) > 0.4)
         }

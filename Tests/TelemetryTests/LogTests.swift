@@ -87,6 +87,8 @@ private let moment: Int64 = 1_795_342_972_121
             requestID: "r-1", method: "POST", path: "/v1/chat/completions?key=secret", status: 200,
             totalMilliseconds: 1234.56789, attempts: 2, requestBytes: 10, responseBytes: 99)
         record.model = "llama"
+        record.tenant = "red"
+        record.queuedRequestID = "req_1"
         record.pool = "chat"
         record.endpoint = "http://10.0.0.7:8000"
         record.priority = -1
@@ -102,7 +104,8 @@ private let moment: Int64 = 1_795_342_972_121
         #expect(
             try sink.lines() == [
                 #"{"time":"2026-11-22T10:22:52.121Z","access":"r-1","method":"POST","path":"/v1/chat/completions","#
-                    + #""status":200,"model":"llama","pool":"chat","endpoint":"http://10.0.0.7:8000","priority":-1,"#
+                    + #""status":200,"model":"llama","tenant":"red","queued_request":"req_1","pool":"chat","#
+                    + #""endpoint":"http://10.0.0.7:8000","priority":-1,"#
                     + #""queue_ms":0.5,"ttft_ms":20,"total_ms":1234.568,"prompt_tokens":5,"output_tokens":7,"#
                     + #""attempts":2,"request_bytes":10,"response_bytes":99}"#,
                 #"{"time":"2026-11-22T10:22:52.121Z","access":"r-2","method":"GET","path":"/","status":0,"#

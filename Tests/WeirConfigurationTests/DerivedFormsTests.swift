@@ -36,6 +36,22 @@ import Testing
         #expect(text.contains("    requestBodyBytes: 32MiB\n"))
     }
 
+    @Test func secretsAreNeverPrinted() throws {
+        var configuration = try example()
+        var tenant = Configuration.Tenant()
+        tenant.name = "a"
+        tenant.keys = [Secret("sk-0123456789abcdef")]
+        configuration.gateway.tenants = [tenant]
+        configuration.async?.webhooks.secret = Secret("hush-0123456789abcdef-hush")
+        let text = configuration.effectiveYAML()
+        #expect(text.contains("    keys: ['***']\n") || text.contains("    keys: [\"***\"]\n"))
+        var dumped = ""
+        dump(configuration, to: &dumped)
+        for page in [text, dumped, "\(configuration)", String(reflecting: configuration)] {
+            #expect(!page.contains("0123456789abcdef"))
+        }
+    }
+
     @Test func theReferenceListsEveryKeyOnceWithItsDefault() throws {
         let rows = ConfigurationReference.rows
         #expect(Set(rows.map(\.keyPath)).count == rows.count)
@@ -48,6 +64,8 @@ import Testing
         #expect(try row("pools[].slo.ttft").defaultText == "1s")
         #expect(try row("pools[].harvest.maxInFlightPerEndpoint").defaultText == nil)
         #expect(try row("async.queues[].embedded.path").isRequired)
+        #expect(try row("async.queues[].embedded.keepResults").defaultText == "7d")
+        #expect(try row("gateway.tenants[].keys").type == "list of secret, at least 16 characters")
         let page = ConfigurationReference.markdown()
         for row in rows where row.keyPath.contains(".") {
             #expect(page.contains("| `\(row.keyPath)` | \(row.type) | "))
@@ -82,7 +100,7 @@ import Testing
 @Suite struct QuantityTests {
     @Test(arguments: [
         ("0", 0), ("0s", 0), ("500ms", 0.5), ("30s", 30), ("1.5s", 1.5), ("10m", 600), ("1h30m", 5400),
-        ("250us", 0.00025),
+        ("250us", 0.00025), ("7d", 604_800), ("1d12h", 129_600),
     ])
     func durationsAreRead(text: String, seconds: Double) throws {
         let span = try #require(DurationText.parse(text))
@@ -90,7 +108,7 @@ import Testing
         #expect(DurationText.parse(DurationText.text(span)) == span)
     }
 
-    @Test(arguments: ["", "30", "-5s", "5 s", "s", "1d", "1..2s", "1e3s", "99999999h", "٣s"])
+    @Test(arguments: ["", "30", "-5s", "5 s", "s", "1w", "1..2s", "1e3s", "99999999h", "٣s"])
     func whatIsNoDurationIsRefused(text: String) {
         #expect(DurationText.parse(text) == nil)
     }

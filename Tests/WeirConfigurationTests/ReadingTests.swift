@@ -37,6 +37,10 @@ private func complaints(_ yaml: String, environment: [String: String] = [:], pre
               accessLog: /var/log/weir.log
               limits: {requestBodyBytes: 1MiB, requestBodyWindowBytes: 64KiB, headTimeout: 1m30s, connections: 7}
               drain: {delay: 5s, timeout: 1h}
+              tenants:
+                - {name: red, keys: ["${RED_KEY}", red-key-0123456789]}
+                - {name: blue, keys: [blue-key-0123456789]}
+              tenantHeader: true
             admin:
               listen: localhost:9091
             pools:
@@ -55,9 +59,21 @@ private func complaints(_ yaml: String, environment: [String: String] = [:], pre
               - {name: bulk, priority: -5}
             async:
               queues:
-                - {name: q, embedded: {path: q.db}, objective: bulk, lease: 20s, maxHeld: 5}
-              retry: {base: 1s, cap: 30s, maxFailures: 4}
-            """)
+                - name: q
+                  embedded: {path: q.db, keepResults: 1d, keepDeadLetters: 2d, maxResultBytes: 1GiB, maxFileBytes: 2GiB}
+                  objective: bulk
+                  lease: 20s
+                  maxHeld: 5
+                  maxInFlight: 3
+              retry:
+                {base: 1s, cap: 30s, maxFailures: 4, attemptTimeout: 5m, breakerFailures: 2, breakerCap: 10s}
+              frontDoor: {enabled: false, queue: q, completionWindow: 1h, longestWait: 1m, maxWaiting: 9}
+              webhooks:
+                allow: ["https://hooks.example.com/weir/", "http://[::1]:8080"]
+                secret: "${HUSH}"
+                giveUpAfter: 2h
+                timeout: 3s
+            """, environment: ["RED_KEY": "red-key-from-outside", "HUSH": "abcdefghijklmnopqrstuvwxyz"])
         #expect(configuration.gateway.listen == ListenAddress(host: "::1", port: 0))
         #expect(configuration.gateway.threads == 3)
         #expect(configuration.gateway.trustedCallers.map(\.description) == ["10.0.0.0/8", "192.168.1.5/32"])
@@ -92,7 +108,28 @@ private func complaints(_ yaml: String, environment: [String: String] = [:], pre
         let queue = try #require(configuration.async?.queues.first)
         #expect(queue.embedded?.path == "q.db")
         #expect(queue.lease == .seconds(20))
-        #expect(configuration.async?.retry.maxFailures == 4)
+        #expect(queue.embedded?.keepResults == .seconds(86_400))
+        #expect(queue.embedded?.keepDeadLetters == .seconds(172_800))
+        #expect(queue.embedded?.maxResultBytes == 1 << 30)
+        #expect(queue.embedded?.maxFileBytes == 2 << 30)
+        #expect(queue.maxInFlight == 3)
+        let async = try #require(configuration.async)
+        #expect(async.retry.maxFailures == 4)
+        #expect(async.retry.attemptTimeout == .seconds(300))
+        #expect(async.retry.breakerFailures == 2)
+        #expect(async.retry.breakerCap == .seconds(10))
+        #expect(!async.frontDoor.enabled)
+        #expect(async.frontDoor.queue == "q")
+        #expect(async.frontDoor.completionWindow == .seconds(3600))
+        #expect(async.frontDoor.longestWait == .seconds(60))
+        #expect(async.frontDoor.maxWaiting == 9)
+        #expect(async.webhooks.allow.map(\.description) == ["https://hooks.example.com/weir/", "http://[::1]:8080/"])
+        #expect(async.webhooks.secret?.value == "abcdefghijklmnopqrstuvwxyz")
+        #expect(async.webhooks.giveUpAfter == .seconds(7200))
+        #expect(async.webhooks.timeout == .seconds(3))
+        #expect(configuration.gateway.tenantHeader)
+        #expect(configuration.gateway.tenants.map(\.name) == ["red", "blue"])
+        #expect(configuration.gateway.tenants[0].keys.map(\.value) == ["red-key-from-outside", "red-key-0123456789"])
     }
 
     @Test func whatIsLeftOutHasItsDefault() throws {
@@ -104,6 +141,7 @@ private func complaints(_ yaml: String, environment: [String: String] = [:], pre
         expected.pools = [pool]
         #expect(configuration == expected)
         #expect(configuration.gateway.trustedCallers.count == 2)
+        #expect(!configuration.gateway.tenantHeader)
         #expect(configuration.objectives.map(\.name) == ["realtime", "batch"])
         #expect(configuration.async == nil)
     }
@@ -189,6 +227,44 @@ private func complaints(_ yaml: String, environment: [String: String] = [:], pre
             "async: {queues: [{name: q, embedded: {path: q}, objective: realtime}]}",
             "4:60: async.queues[0].objective: \"realtime\" has priority 0; asynchronous work needs one below 0"
         ),
+        (
+            "async: {queues: [{name: bulk, embedded: {path: q}}], frontDoor: {queue: bluk}}",
+            "4:73: async.frontDoor.queue: there is no queue \"bluk\"; did you mean bulk?"
+        ),
+        (
+            "async: {queues: [{name: q, embedded: {path: q}}], webhooks: {allow: [\"https://a\"]}}",
+            "4:61: async.webhooks.secret: is required where webhooks are allowed"
+        ),
+        (
+            "async: {queues: [{name: q, embedded: {path: q}}], webhooks: {secret: swordfish}}",
+            "4:70: async.webhooks.secret: must have at least 24 characters, found 9"
+        ),
+        (
+            "async: {queues: [{name: q, embedded: {path: q}}], webhooks: {secret: whsec_abcdefghijklmnopqrstuvwxy}}",
+            "4:70: async.webhooks.secret: what follows whsec_ must be base64"
+        ),
+        ("gateway: {tenants: [{name: a, keys: []}]}", "4:37: gateway.tenants[0].keys: needs at least one key"),
+        (
+            "gateway: {tenants: [{name: a b, keys: [swordfish-in-the-sea]}]}",
+            "4:28: gateway.tenants[0].name: must be 1 to 128 printable ASCII characters without spaces, found \"a b\""
+        ),
+        ("gateway: {tenants: [{name: a}]}", "4:21: gateway.tenants[0].keys: is required"),
+        (
+            "gateway: {tenants: [{name: a, keys: swordfish}]}",
+            "4:37: gateway.tenants[0].keys: expected a list, found something else"
+        ),
+        (
+            "gateway: {tenants: [{name: a, keys: [\"sword fish in the sea\"]}]}",
+            "4:38: gateway.tenants[0].keys[0]: must be printable ASCII without spaces"
+        ),
+        (
+            "gateway: {tenants: [{name: a, keys: [swordfish-in-the-sea]}, {name: b, keys: [swordfish-in-the-sea]}]}",
+            "4:79: gateway.tenants[1].keys[0]: is already a key of the tenant \"a\""
+        ),
+        (
+            "gateway: {tenants: [{name: a, keys: [swordfish-in-the-sea]}, {name: a, keys: [swordfish-in-the-net]}]}",
+            "4:69: gateway.tenants[1].name: \"a\" is used twice"
+        ),
         ("gateway: {threads: 1, threads: 2}", "4:11: the key threads appears twice in one mapping"),
         ("gateway: [", "5:1: is not valid YAML: did not find expected node content"),
     ])
@@ -227,6 +303,20 @@ private func complaints(_ yaml: String, environment: [String: String] = [:], pre
     func badEndpointsAreNamed(endpoints: String, complaint: String) {
         let found = complaints("pools: [{name: p, endpoints: [\(endpoints)]}]")
         #expect(found.map { $0.replacing(#/^weir.yaml:1:\d+: /#, with: "") } == ["pools[0].endpoints" + complaint])
+    }
+
+    @Test(arguments: [
+        "hooks.example.com", "ftp://a/", "https://", "https://user@a/", "https://a:0/", "https://a:99999/",
+        "https://A/",
+        "https://a/x?y", "https://a/#x", "https://a/../b", "https://a//b/", "https://a/%2e/", "https://a\\b/",
+        "https:// a/", "HTTPS://a/", "https://a/./",
+    ])
+    func aWebhookPrefixThatCouldMeanTwoThingsIsRefused(url: String) {
+        let found = complaints(
+            pool + "async: {queues: [{name: q, embedded: {path: q}}], webhooks: {allow: ['\(url)'], secret: '${S}'}}",
+            environment: ["S": "abcdefghijklmnopqrstuvwxyz"])
+        #expect(found.count == 1)
+        #expect(found.first?.contains("async.webhooks.allow[0]: expected a URL such as") == true)
     }
 
     @Test func aModelBelongsToOnePool() {
