@@ -5,7 +5,7 @@ SHELL := /bin/bash
 SWIFT ?= swift
 WEIR := .build/release/weir
 
-.PHONY: help demo build test test-unit test-processes bench format lint setup clean
+.PHONY: help demo build test test-unit test-processes worlds bench format lint setup clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | column -t -s '|'
@@ -24,6 +24,12 @@ test-unit: setup ## unit tests only (debug build)
 
 test-processes: build ## real processes and the lab's figures only
 	@Scripts/test-processes
+
+SEEDS ?= 1-20000
+
+worlds: setup ## deterministic worlds of delivery with faults; SEEDS=1-100000 for a night's run, SEED=n for one of them
+	@$(SWIFT) build -c release --product delivery-worlds
+	@.build/release/delivery-worlds $(if $(SEED),--seed $(SEED) --trace,--seeds $(SEEDS))
 
 bench: build ## measure the gateway beside nginx, the queue, and the lab; prints ratios of one run
 	@Scripts/bench

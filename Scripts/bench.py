@@ -1,5 +1,6 @@
 """What `make bench` runs. Absolute times depend on the machine: compare the ratios, and only within one run."""
 
+import http.client
 import json
 import os
 import re
@@ -17,7 +18,10 @@ from pathlib import Path
 WEIR = os.path.abspath(sys.argv[1])
 QUICK = "--quick" in sys.argv
 ROUNDS, SECONDS = (3, 2) if QUICK else (5, 5)
-LINES, MESSAGES = (10_000, 3_000) if QUICK else (50_000, 10_000)
+LINES, MESSAGES, SINGLES = (20_000, 5_000, 100) if QUICK else (100_000, 20_000, 500)
+# 1,000 bytes: 250 tokens, as Weir and `weir sim` count them.
+PROMPT = "word " * 200
+MODEL_SERVER = Path(__file__).resolve().parents[1] / "Tests/Processes/model_server.py"
 STREAM_TOKENS = 64
 CONNECTIONS = 32
 TICK_MICROSECONDS = 1_000_000 / os.sysconf("SC_CLK_TCK")
@@ -92,11 +96,12 @@ class Processes:
         return process, int(worker[0])
 
     def gateway(self, name, endpoint, *options):
-        """Starts `weir serve`; returns the process and its port."""
-        port = free_port()
+        """Starts `weir serve`; returns the process, which knows its admin port, and its port."""
+        port, admin = free_port(), free_port()
         process = self.start(
             name, WEIR, "serve", "--endpoint", f"http://127.0.0.1:{endpoint}", "--listen", f"127.0.0.1:{port}",
-            "--admin-listen", f"127.0.0.1:{free_port()}", *options)
+            "--admin-listen", f"127.0.0.1:{admin}", *options)
+        process.admin = admin
         log = self.folder / f"{name}.log"
         wait_for(lambda: "\nready" in log.read_text(), f"weir serve did not become ready: {log}")
         return process, port
@@ -228,24 +233,41 @@ def streams(run):
         "event", False)
 
 
-def submit(run, count):
-    """A queue with so many requests in it, and how long it took to fill."""
-    lines, database = run.folder / f"{count}.jsonl", run.folder / f"{count}.db"
-    body = {"model": "sim", "max_tokens": 16, "messages": [{"role": "user", "content": "hello " * 40}]}
-    with open(lines, "w") as file:
+def lines(path, count, prefix="r"):
+    """Writes so many requests to a file."""
+    body = {"model": "sim", "max_tokens": 16, "ignore_eos": True, "messages": [{"role": "user", "content": PROMPT}]}
+    with open(path, "w") as file:
         for number in range(count):
-            request = {"custom_id": f"r{number}", "method": "POST", "url": "/v1/chat/completions", "body": body}
+            request = {"custom_id": f"{prefix}{number}", "method": "POST", "url": "/v1/chat/completions", "body": body}
             file.write(json.dumps(request) + "\n")
+    return path
+
+
+def submit(path, database):
+    """How long it takes to put the requests of a file into a queue."""
     began = time.monotonic()
-    subprocess.run([WEIR, "submit", str(lines), "--queue", str(database)], check=True, capture_output=True, timeout=120)
-    return database, time.monotonic() - began
+    subprocess.run([WEIR, "submit", str(path), "--queue", str(database)], check=True, capture_output=True, timeout=120)
+    return time.monotonic() - began
 
 
-def queue(run):
-    _, seconds = submit(run, LINES)
-    rate = LINES / seconds
-    # What a bare loop needs to write the same lines to a file and make each batch of 2,000 durable.
-    line = b"x" * ((run.folder / f"{LINES}.jsonl").stat().st_size // LINES)
+def results(database):
+    """The results in a queue, once there are no more to come."""
+    command = [WEIR, "results", "--wait", "--queue", str(database)]
+    output = subprocess.run(command, check=True, capture_output=True, timeout=120).stdout
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def metric(port, name):
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
+        rows = [line.split() for line in page.read().decode().splitlines() if line.startswith(name)]
+    return sum(float(row[-1]) for row in rows)
+
+
+def bulk(run):
+    """Fills a queue from one file, beside a bare loop that makes the same bytes durable; returns the rate."""
+    path = lines(run.folder / "bulk.jsonl", LINES)
+    rate = LINES / submit(path, run.folder / "bulk.db")
+    line = b"x" * (path.stat().st_size // LINES)
     began = time.monotonic()
     with open(run.folder / "bare", "wb") as file:
         for _ in range(LINES // 2000):
@@ -253,28 +275,96 @@ def queue(run):
             file.flush()
             os.fsync(file.fileno())
     bare = LINES / (time.monotonic() - began)
-    print(f"  submit, lines/s           {rate:10,.0f}   {rate / bare:.2f} of bare writes and fsyncs ({LINES:,} lines)")
+    print(
+        f"  bulk submit, lines/s      {rate:10,.0f}   {rate / bare:.2f} of bare writes with an fsync per 2,000"
+        f" ({LINES:,} lines of {len(line)} bytes)")
+    return rate
 
-    database, _ = submit(run, MESSAGES)
+
+def drain(run, rate):
+    """Has `weir serve` work off a full queue against a model server that takes no time."""
+    database = run.folder / "drain.db"
+    submit(lines(run.folder / "drain.jsonl", MESSAGES), database)
     upstream = free_port()
     sim = run.start("sim", WEIR, "sim", "--instant", "--port", str(upstream))
     wait_for(lambda: "replica 0" in (run.folder / "sim.log").read_text(), "weir sim did not start")
-    began = time.monotonic()
-    gateway, _ = run.gateway("serve", upstream, "--queue", str(database))
-    with open(run.folder / "results.jsonl", "wb") as results:
-        waiting = [WEIR, "results", "--wait", "--queue", str(database)]
-        subprocess.run(waiting, check=True, stdout=results, timeout=100)
-    seconds = time.monotonic() - began
-    with open(run.folder / "results.jsonl", "rb") as results:
-        done = sum(1 for _ in results)
-    if done != MESSAGES:
-        raise Skipped(f"{done} results of {MESSAGES} messages")
-    ours, simulated = sum(cpu(gateway.pid)), sum(cpu(sim.pid))
+    idle, _ = run.gateway("idle", upstream, "--queue", str(run.folder / "empty.db"))
+    to_start = sum(cpu(idle.pid))
+    run.stop(idle)
+    simulated = sum(cpu(sim.pid))
+    gateway, _ = run.gateway("drain", upstream, "--queue", str(database))
+    wait_for(lambda: metric(gateway.admin, "weir_async_results_total") >= MESSAGES, "the queue was not worked off", 100)
+    ours, simulated = sum(cpu(gateway.pid)) - to_start, sum(cpu(sim.pid)) - simulated
+    done = results(database)
+    if len(done) != MESSAGES or any(result.get("status_code") != 200 for result in done):
+        raise Skipped(f"{len(done)} results of {MESSAGES} messages, or not all of them good")
+    seconds = max(result["finished"] for result in done) - min(result["first_dispatched"] for result in done)
     print(
-        f"  end to end, messages/s    {MESSAGES / seconds:10,.0f}   {MESSAGES / seconds / rate:.2f} of submitting"
-        f" ({MESSAGES:,} messages; serve used {ours / seconds / 1e6:.2f} cores)")
+        f"  end to end, messages/s    {MESSAGES / seconds:10,.0f}   {MESSAGES / seconds / rate:.2f} of bulk submit"
+        f" ({MESSAGES:,} messages of 250 + 16 tokens; serve used {ours / seconds / 1e6:.2f} cores)")
     print(
         f"  CPU of serve, µs/message  {ours / MESSAGES:10,.1f}   {ours / simulated:.2f} of the instant model server's")
+
+
+def pick_up(run):
+    """The time from a submission to its arrival at an idle model server, beside that of a real-time request."""
+    upstream, journal, database = free_port(), run.folder / "journal", run.folder / "single.db"
+    run.start(
+        "server", sys.executable, str(MODEL_SERVER), "--port", str(upstream), "--journal", str(journal), "--delay", "0",
+        "--sound")
+    wait_for(lambda: "ready" in (run.folder / "server.log").read_text(), "the model server did not start")
+    _, port = run.gateway("single", upstream, "--queue", str(database))
+    client = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    sent = {}
+    for number in range(SINGLES):
+        for kind, headers in (("direct", {}), ("queued", {"x-weir-mode": "enqueue"})):
+            name = f"{kind}-{number}"
+            messages = [{"role": "user", "content": f"[[{name}]] {PROMPT}"}]
+            body = json.dumps({"model": "sim", "max_tokens": 16, "messages": messages})
+            time.sleep(0.01)
+            sent[name] = time.monotonic()
+            client.request("POST", "/v1/chat/completions", body, {"content-type": "application/json", **headers})
+            with client.getresponse() as answer:
+                answer.read()
+                if answer.status not in (200, 202):
+                    raise Skipped(f"a single request was answered {answer.status}")
+    others = max(20, SINGLES // 10)
+    for number in range(others):
+        name = f"other-{number}"
+        payload = {"model": "sim", "max_tokens": 16, "messages": [{"role": "user", "content": f"[[{name}]] {PROMPT}"}]}
+        command = [WEIR, "submit", "-", "--queue", str(database)]
+        line = json.dumps({"id": name, "payload": payload}) + "\n"
+        subprocess.run(command, input=line, text=True, check=True, capture_output=True, timeout=20)
+    calendar = time.time() - time.monotonic()
+    enqueued = {result["id"]: result["enqueued"] - calendar for result in results(database)}
+    took = {"direct": [], "queued": [], "other": []}
+    for entry in journal.read_text().splitlines():
+        at, what, name, _ = entry.split("\t")
+        if what == "begin":
+            took[name.partition("-")[0]].append(float(at) - (sent.get(name) or enqueued[name]))
+    with open(run.folder / "flushed", "wb") as file:
+        flushes = []
+        for _ in range(50):
+            file.write(PROMPT.encode())
+            file.flush()
+            began = time.monotonic()
+            os.fsync(file.fileno())
+            flushes.append(time.monotonic() - began)
+
+    print(
+        f"  arrival after submission, ms     p50       p99   ({SINGLES} one by one on an idle pool; an fsync takes"
+        f" {statistics.median(flushes) * 1000:.2f})")
+    usual = statistics.median(took["direct"])
+    for name, kind in (("real-time", "direct"), ("enqueue over HTTP", "queued"), ("weir submit, once taken", "other")):
+        values = sorted(took[kind])
+        middle, high = statistics.median(values), values[int(len(values) * 0.99)]
+        ratio = "" if kind == "direct" else f"   {middle / usual:.1f} of real-time's"
+        print(f"    {name:24}{middle * 1000:10.2f}{high * 1000:10.2f}{ratio}")
+
+
+def queue(run):
+    drain(run, bulk(run))
+    pick_up(run)
 
 
 def lab(run):

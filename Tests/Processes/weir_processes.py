@@ -5,8 +5,11 @@ import os
 import pathlib
 import queue
 import signal
+import socket
 import subprocess
 import threading
+import time
+import urllib.error
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -18,11 +21,14 @@ START_TIMEOUT_S = 60
 class Process:
     """One `weir` process whose standard error is read line by line."""
 
+    command = (str(BINARY),)
+
     def __init__(self, *arguments, cwd=None, env=None):
         self.lines = []
+        self.times = []
         self._fresh = queue.Queue()
         self.process = subprocess.Popen(
-            [str(BINARY), *map(str, arguments)],
+            [*self.command, *map(str, arguments)],
             cwd=cwd,
             env={**os.environ, **(env or {})},
             stdin=subprocess.DEVNULL,
@@ -30,11 +36,13 @@ class Process:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            restore_signals=False,
         )
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self):
         for line in self.process.stdout:
+            self.times.append(time.monotonic())
             self.lines.append(line.rstrip("\n"))
             self._fresh.put(line)
         self._fresh.put(None)
@@ -52,6 +60,10 @@ class Process:
                     raise AssertionError(f"ended without saying {text!r}:\n" + "\n".join(self.lines[-40:]))
             except queue.Empty:
                 raise AssertionError(f"did not say {text!r} in {timeout} s:\n" + "\n".join(self.lines[-40:])) from None
+
+    def said_at(self, whole_line):
+        """When it first said exactly that, in monotonic time; None if it has not."""
+        return next((at for at, line in zip(self.times, self.lines) if line == whole_line), None)
 
     @property
     def pid(self):
@@ -123,6 +135,27 @@ class Gateway(Process):
         return metric(self.admin + "/metrics", name)
 
 
+def free_port():
+    """A port for a process that is to come back under the same address."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def depth(queue):
+    """How full a queue is, as another process sees it."""
+    return json.loads(run("queue", "ls", "--json", "--queue", queue))
+
+
+def results(queue, *arguments, timeout=300):
+    return [json.loads(line) for line in run("results", *arguments, "--queue", queue, timeout=timeout).splitlines()]
+
+
+def submit(queue, messages, *arguments):
+    """Submits messages (as objects); what the command said."""
+    return run("submit", "-", "--queue", queue, *arguments, input="".join(json.dumps(message) + "\n" for message in messages))
+
+
 def get(url, timeout=30):
     with urllib.request.urlopen(url, timeout=timeout) as response:
         return response.read().decode()
@@ -143,8 +176,6 @@ def metric(url, name):
 
 def eventually(condition, what, timeout=20):
     """Polls a remote state, which no event of ours announces, until it holds."""
-    import time
-
     end = time.monotonic() + timeout
     value = condition()
     while not value and time.monotonic() < end:
@@ -152,6 +183,21 @@ def eventually(condition, what, timeout=20):
         value = condition()
     assert value, what
     return value
+
+
+def call(method, url, body=None, headers=None, timeout=60):
+    """Any request; status, headers and body of the answer, of whatever status, the body read as JSON."""
+    request = urllib.request.Request(
+        url, data=None if body is None else json.dumps(body).encode(), method=method,
+        headers={"content-type": "application/json", **(headers or {})},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as response:
+            status, fields, text = response.status, response.headers, response.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            status, fields, text = error.code, error.headers, error.read()
+    return status, fields, json.loads(text) if text else None
 
 
 def post(url, body, headers=None, timeout=60):
