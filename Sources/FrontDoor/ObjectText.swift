@@ -26,10 +26,11 @@ struct ObjectText {
         bytes.append(contentsOf: String(flag).utf8)
     }
 
-    /// Seconds since the Unix epoch, with up to three decimals.
+    /// Seconds since the Unix epoch, with up to three decimals, rounded as in the results' lines.
     mutating func member(_ name: String, _ instant: Instant) {
         open(name)
-        let (seconds, milliseconds) = (instant.nanoseconds / 1_000_000).quotientAndRemainder(dividingBy: 1000)
+        let rounded = (instant.nanoseconds + 500_000) / 1_000_000
+        let (seconds, milliseconds) = rounded.quotientAndRemainder(dividingBy: 1000)
         bytes.append(contentsOf: String(seconds).utf8)
         if milliseconds > 0 { bytes.append(contentsOf: ".\(String(1000 + milliseconds).dropFirst())".utf8) }
     }
