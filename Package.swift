@@ -124,7 +124,7 @@ let package = Package(
         .executableTarget(
             name: "weir",
             dependencies: [
-                "Basics", "Composition", "Delivery", "Demo", "EmbeddedQueue", "EngineModel", "InferenceAPI", "Lab",
+                "Basics", "Composition", "Delivery", "Demo", "EmbeddedQueue", "EngineModel", "Lab",
                 "MessageQueues", "ModelServer", "Telemetry", "WeirConfiguration",
                 product("ArgumentParser", "swift-argument-parser"),
                 product("NIOCore", "swift-nio"), product("NIOPosix", "swift-nio"),

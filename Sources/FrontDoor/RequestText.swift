@@ -5,7 +5,7 @@ import MessageQueues
 enum RequestText {
     /// A request that has just been stored.
     static func object(_ message: InferenceMessage) -> [UInt8] {
-        var object = ObjectText()
+        var object = JSONWriter()
         begin(
             &object, id: message.id, status: .queued, path: message.path, model: message.model,
             priority: message.priority)
@@ -17,7 +17,7 @@ enum RequestText {
 
     /// A request as it stands, with its result if that is wanted and at hand.
     static func object(_ view: RequestView, answer: StoredAnswer? = nil) -> [UInt8] {
-        var object = ObjectText()
+        var object = JSONWriter()
         begin(
             &object, id: view.id, status: view.state, path: view.path, model: view.model, priority: view.priority)
         object.member("created_at", view.created)
@@ -34,7 +34,7 @@ enum RequestText {
         }
         if view.finished == nil, let error = view.attempts.lastError { object.member("last_error", error) }
         if let code = view.errorCode {
-            var error = ObjectText()
+            var error = JSONWriter()
             error.member("code", code)
             if let message = answer?.errorMessage { error.member("message", message) }
             object.member("error", json: error.finish())
@@ -46,9 +46,9 @@ enum RequestText {
     /// A page of a listing, in the form of OpenAI's lists. `lastID` is where the next page begins: a request behind the last
     /// one shown if those between do not match.
     static func list(_ views: [RequestView], lastID: String?, hasMore: Bool) -> [UInt8] {
-        var list = ObjectText()
+        var list = JSONWriter()
         list.member("object", "list")
-        list.member("data", views.map { object($0) })
+        list.member("data", array: views.map { object($0) })
         if let first = views.first { list.member("first_id", first.id) }
         if let lastID { list.member("last_id", lastID) }
         list.member("has_more", hasMore)
@@ -56,7 +56,7 @@ enum RequestText {
     }
 
     private static func begin(
-        _ object: inout ObjectText, id: String, status: RequestState, path: String, model: String?, priority: Int
+        _ object: inout JSONWriter, id: String, status: RequestState, path: String, model: String?, priority: Int
     ) {
         object.member("id", id)
         object.member("object", "request")
@@ -69,7 +69,7 @@ enum RequestText {
     /// The answer: JSON as JSON, other text as a string, other bytes in base64. Nil if no answer arrived.
     private static func result(_ answer: StoredAnswer) -> [UInt8]? {
         guard let body = answer.body else { return nil }
-        var result = ObjectText()
+        var result = JSONWriter()
         if let status = answer.statusCode { result.member("status_code", status) }
         if let type = answer.contentType { result.member("content_type", type) }
         if isJSON(answer.contentType), answer.bodyIsJSON {

@@ -1,35 +1,37 @@
-import Basics
+public import Basics
 
-/// Writes one JSON object, members in the order of the calls.
-struct JSONWriter {
+/// Writes one JSON object, members in the order of the calls: how messages, results and what is told of them are written.
+public struct JSONWriter: Sendable {
     private(set) var bytes: [UInt8]
     private var isFirst = true
 
     /// Opens an object; `capacity` is a guess at its size in bytes.
-    init(capacity: Int = 256) {
+    public init(capacity: Int = 256) {
         bytes = []
         bytes.reserveCapacity(capacity)
         bytes.append(UInt8(ascii: "{"))
     }
 
     /// Closes the object and returns its bytes.
-    consuming func finish() -> [UInt8] {
+    public consuming func finish() -> [UInt8] {
         bytes.append(UInt8(ascii: "}"))
         return bytes
     }
 
-    mutating func member(_ key: StaticString, _ value: String) {
+    /// A string.
+    public mutating func member(_ key: StaticString, _ value: String) {
         open(key)
         append(quoted: value.utf8)
     }
 
-    mutating func member(_ key: StaticString, _ value: Int) {
+    /// A whole number.
+    public mutating func member(_ key: StaticString, _ value: Int) {
         open(key)
         bytes.append(contentsOf: String(value).utf8)
     }
 
     /// Seconds since the Unix epoch with up to three decimals.
-    mutating func member(_ key: StaticString, _ value: Instant) {
+    public mutating func member(_ key: StaticString, _ value: Instant) {
         open(key)
         let milliseconds = (value.nanoseconds + 500_000) / 1_000_000
         let (seconds, rest) = milliseconds.quotientAndRemainder(dividingBy: 1000)
@@ -50,14 +52,35 @@ struct JSONWriter {
     }
 
     /// A value that is JSON already.
-    mutating func member(_ key: StaticString, json value: [UInt8]) {
+    public mutating func member(_ key: StaticString, json value: [UInt8]) {
         open(key)
         bytes.append(contentsOf: value)
     }
 
-    mutating func member(_ key: StaticString, _ value: Bool) {
+    /// True or false.
+    public mutating func member(_ key: StaticString, _ value: Bool) {
         open(key)
         bytes.append(contentsOf: (value ? "true" : "false").utf8)
+    }
+
+    /// A value that is JSON already, without the line ends of a pretty-printed one. Strings in JSON have none that are not
+    /// escaped, so these are all between tokens.
+    public mutating func member(_ key: StaticString, onOneLine value: [UInt8]) {
+        open(key)
+        let lineEnds = [UInt8(ascii: "\n"), UInt8(ascii: "\r")]
+        guard value.contains(where: lineEnds.contains) else { return bytes.append(contentsOf: value) }
+        bytes.append(contentsOf: value.lazy.map { lineEnds.contains($0) ? UInt8(ascii: " ") : $0 })
+    }
+
+    /// Values that are JSON already, as an array.
+    public mutating func member(_ key: StaticString, array values: [[UInt8]]) {
+        open(key)
+        bytes.append(UInt8(ascii: "["))
+        for (index, value) in values.enumerated() {
+            if index > 0 { bytes.append(UInt8(ascii: ",")) }
+            bytes.append(contentsOf: value)
+        }
+        bytes.append(UInt8(ascii: "]"))
     }
 
     /// Bytes that must be valid UTF-8, as a string.
@@ -66,7 +89,8 @@ struct JSONWriter {
         append(quoted: text)
     }
 
-    mutating func member(_ key: StaticString, _ map: [String: String]) {
+    /// An object of strings with sorted keys.
+    public mutating func member(_ key: StaticString, _ map: [String: String]) {
         open(key)
         bytes.append(contentsOf: Self.object(map))
     }

@@ -81,21 +81,13 @@ public enum MessageCodec {
         line.member("created", exactly: message.created)
         line.member("deadline", exactly: message.deadline)
         line.member("endpoint", message.path)
-        line.member("payload", json: onOneLine(message.payload))
+        line.member("payload", onOneLine: message.payload)
         if !message.headers.isEmpty { line.member("headers", message.headers) }
         if !message.metadata.isEmpty { line.member("metadata", message.metadata) }
         if !message.tenant.isEmpty { line.member("tenant", message.tenant) }
         if message.priority != 0 { line.member("priority", message.priority) }
         if let webhook = message.webhook { line.member("webhook", webhook) }
         return line.finish()
-    }
-
-    /// A pretty-printed body on one line. Strings in JSON have no line ends that are not escaped, so these are all between
-    /// tokens.
-    private static func onOneLine(_ json: [UInt8]) -> [UInt8] {
-        let lineEnds = [UInt8(ascii: "\n"), UInt8(ascii: "\r")]
-        guard json.contains(where: lineEnds.contains) else { return json }
-        return json.map { lineEnds.contains($0) ? UInt8(ascii: " ") : $0 }
     }
 
     /// Reads a JSON object of strings, as `encodeMap(_:)` wrote it; nil if it is none.

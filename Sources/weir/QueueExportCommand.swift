@@ -53,8 +53,8 @@ struct QueueExportCommand: AsyncParsableCommand {
         return unreadable
     }
 
-    /// Prints a line; false once nobody reads on. A body may have come in over HTTP with line ends in it.
+    /// Prints a line; false once nobody reads on.
     private static func write(_ line: [UInt8]) -> Bool {
-        StandardStreams.output(JSONLine.flattened(line) + [UInt8(ascii: "\n")])
+        StandardStreams.output(line + [UInt8(ascii: "\n")])
     }
 }

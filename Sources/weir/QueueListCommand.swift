@@ -86,7 +86,7 @@ struct QueueListCommand: AsyncParsableCommand {
     }
 
     private static func json(_ depth: QueueDepth, path: String) -> String {
-        var line = JSONLine()
+        var line = JSONWriter()
         line.member("queue", path)
         line.member("ready", depth.ready)
         line.member("leased", depth.leased)

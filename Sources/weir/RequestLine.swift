@@ -6,8 +6,8 @@ import MessageQueues
 /// Requests as lines of JSON, with the names that submitted lines and results have.
 enum RequestLine {
     /// What a listing says of a request; more can be added.
-    static func members(_ view: RequestView) -> JSONLine {
-        var line = JSONLine()
+    static func members(_ view: RequestView) -> JSONWriter {
+        var line = JSONWriter()
         line.member("id", view.id)
         line.member("request_token", view.generation)
         line.member("state", view.state.rawValue)
@@ -40,7 +40,7 @@ enum RequestLine {
 
     /// A message that was given up, and why.
     static func object(_ letter: DeadLetter) -> [UInt8] {
-        var line = JSONLine()
+        var line = JSONWriter()
         line.member("id", letter.message.id)
         if !letter.message.tenant.isEmpty { line.member("tenant", letter.message.tenant) }
         if let code = letter.errorCode { line.member("error_code", code) }
@@ -53,12 +53,12 @@ enum RequestLine {
         if let model = letter.message.model { line.member("model", model) }
         add(letter.attempts, to: &line)
         if let status = letter.attempts.lastStatusCode { line.member("status_code", status) }
-        line.member("complete", json: Array((letter.isComplete ? "true" : "false").utf8))
+        line.member("complete", letter.isComplete)
         if letter.isComplete { add(payload: letter.message.payload, to: &line) }
         return line.finish()
     }
 
-    private static func add(_ attempts: AttemptRecord, to line: inout JSONLine) {
+    private static func add(_ attempts: AttemptRecord, to line: inout JSONWriter) {
         line.member("attempts", attempts.dispatches)
         if attempts.failures > 0 { line.member("failures", attempts.failures) }
         if attempts.sheds > 0 { line.member("sheds", attempts.sheds) }
@@ -68,9 +68,9 @@ enum RequestLine {
     }
 
     /// As JSON if it is some, or else as a string.
-    private static func add(payload: [UInt8], to line: inout JSONLine) {
+    private static func add(payload: [UInt8], to line: inout JSONWriter) {
         if (try? JSONSerialization.jsonObject(with: Data(payload), options: .fragmentsAllowed)) != nil {
-            line.member("payload", json: payload)
+            line.member("payload", onOneLine: payload)
         } else {
             line.member("payload", String(decoding: payload, as: UTF8.self))
         }
