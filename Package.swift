@@ -14,8 +14,8 @@ let strict: [SwiftSetting] = [
 ]
 
 /// A library target of the house; `uses` is its row of the import table in docs/architecture.md.
-func room(_ name: String, uses: [Target.Dependency] = []) -> Target {
-    .target(name: name, dependencies: uses, swiftSettings: strict)
+func room(_ name: String, uses: [Target.Dependency] = [], exclude: [String] = []) -> Target {
+    .target(name: name, dependencies: uses, exclude: exclude, swiftSettings: strict)
 }
 
 /// The tests of a room, next to it in the tree.
@@ -32,6 +32,13 @@ let log = product("Logging", "swift-log")
 let crypto = product("Crypto", "swift-crypto")
 let lifecycle = product("ServiceLifecycle", "swift-service-lifecycle")
 let grdb = product("GRDB", "GRDB.swift")
+let tls = product("NIOSSL", "swift-nio-ssl")
+let httpClient = product("AsyncHTTPClient", "async-http-client")
+let jwt = product("JWTKit", "jwt-kit")
+let grpc: [Target.Dependency] = [
+    product("GRPCCore", "grpc-swift-2"), product("GRPCNIOTransportHTTP2", "grpc-swift-nio-transport"),
+    product("GRPCProtobuf", "grpc-swift-protobuf"), product("SwiftProtobuf", "swift-protobuf"),
+]
 let nio: [Target.Dependency] = [
     product("NIOCore", "swift-nio"), product("NIOPosix", "swift-nio"), product("NIOHTTP1", "swift-nio"),
 ]
@@ -45,11 +52,18 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-http-types", exact: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-http2", exact: "1.46.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-protobuf", exact: "1.39.0"),
         .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0"),
+        .package(url: "https://github.com/grpc/grpc-swift-2", exact: "2.4.3"),
+        .package(url: "https://github.com/grpc/grpc-swift-nio-transport", exact: "2.9.2"),
+        .package(url: "https://github.com/grpc/grpc-swift-protobuf", exact: "2.4.1"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1", traits: []),
         .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
         .package(url: "https://github.com/swift-server/async-http-client", exact: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", exact: "2.13.0"),
+        .package(url: "https://github.com/vapor/jwt-kit", exact: "5.7.1"),
     ],
     targets: [
         // Decisions: pure, no clock, no socket.
@@ -62,16 +76,41 @@ let package = Package(
         room("PoolScheduler", uses: ["Basics", "Pool", "Routing", "Admission", "Harvest", deque]),
         room("Delivery", uses: ["Basics", "InferenceAPI", deque, heap]),
 
+        room("DispatchGates", uses: ["Basics"]),
+        room("WorkerPools", uses: ["Basics", "DispatchGates", deque]),
+
         // The lab: the same decisions around a model of an engine, in virtual time.
         room("EngineModel", uses: ["Basics", heap]),
         room("ReportPage", uses: ["Basics"]),
-        room("Lab", uses: ["Basics", "Pool", "Harvest", "PoolScheduler", "EngineModel", "ReportPage", deque]),
+        room(
+            "Lab",
+            uses: [
+                "Basics", "Pool", "Admission", "Harvest", "PoolScheduler", "EngineModel", "DispatchGates", "ReportPage",
+                deque,
+            ]),
 
         // Effects.
         room("MessageQueues", uses: ["Basics", "InferenceAPI", "Delivery"]),
         room("EmbeddedQueue", uses: ["Basics", "Delivery", "MessageQueues", grdb]),
         room("AsyncProcessor", uses: ["Basics", "Delivery", "MessageQueues"]),
-        room("WeirConfiguration", uses: ["Basics", product("Yams", "Yams")]),
+        room("RedisClient", uses: nio + ["Basics", deque, tls, crypto]),
+        room("RedisQueue", uses: ["Basics", "InferenceAPI", "Delivery", "MessageQueues", "RedisClient"]),
+        room(
+            "GoogleAuth",
+            uses: ["Basics", httpClient, jwt, product("NIOCore", "swift-nio"), product("NIOHTTP1", "swift-nio")]),
+        room(
+            "PubSubQueue", uses: grpc + ["Basics", "Delivery", "MessageQueues", deque, heap, log], exclude: ["Protos"]),
+        room(
+            "GateSources",
+            uses: nio + ["Basics", "Pool", "DispatchGates", "RedisClient", httpClient, tls]),
+        room(
+            "RemoteGateway",
+            uses: nio + ["Basics", "InferenceAPI", "Delivery", "MessageQueues", "AsyncProcessor", httpClient, tls]),
+        room("AsyncFlags", uses: ["Basics", "DispatchGates", "WeirConfiguration"]),
+        room(
+            "PooledDispatch",
+            uses: ["Basics", "Delivery", "DispatchGates", "WorkerPools", "MessageQueues", "AsyncProcessor"]),
+        room("WeirConfiguration", uses: ["Basics", "DispatchGates", product("Yams", "Yams")]),
         room(
             "Telemetry",
             uses: [
@@ -97,8 +136,10 @@ let package = Package(
             "Composition",
             uses: [
                 "Basics", "InferenceAPI", "Pool", "Admission", "Harvest", "EngineModel", "Delivery", "MessageQueues",
-                "EmbeddedQueue", "AsyncProcessor", "FrontDoor", "Gateway", "PoolScheduler", "Telemetry", "Webhooks",
-                "WeirConfiguration", log, lifecycle, product("NIOCore", "swift-nio"),
+                "EmbeddedQueue", "RedisClient", "RedisQueue", "PubSubQueue", "GoogleAuth", "AsyncProcessor",
+                "PooledDispatch",
+                "DispatchGates", "WorkerPools", "GateSources", "RemoteGateway", "FrontDoor", "Gateway", "PoolScheduler",
+                "Telemetry", "Webhooks", "WeirConfiguration", log, lifecycle, product("NIOCore", "swift-nio"),
             ]),
 
         room(
@@ -124,23 +165,51 @@ let package = Package(
         .executableTarget(
             name: "weir",
             dependencies: [
-                "Basics", "Composition", "Delivery", "Demo", "EmbeddedQueue", "EngineModel", "Lab",
-                "MessageQueues", "ModelServer", "Telemetry", "WeirConfiguration",
+                "AsyncFlags", "Basics", "Composition", "Delivery", "Demo", "EmbeddedQueue", "EngineModel", "GoogleAuth",
+                "Lab", "MessageQueues", "ModelServer", "PubSubQueue", "RedisClient", "RedisQueue", "Telemetry",
+                "WeirConfiguration", log,
                 product("ArgumentParser", "swift-argument-parser"),
                 product("NIOCore", "swift-nio"), product("NIOPosix", "swift-nio"),
             ],
             swiftSettings: strict),
 
+        .target(name: "TestProcesses", path: "Tests/TestProcesses", swiftSettings: strict),
         tests(
             of: "Telemetry",
             uses: [log, lifecycle, product("NIOCore", "swift-nio"), product("NIOPosix", "swift-nio")]),
-        tests(of: "WeirConfiguration", uses: ["Basics", product("Yams", "Yams")]),
+        tests(of: "WeirConfiguration", uses: ["Basics", "DispatchGates", product("Yams", "Yams")]),
+        tests(of: "AsyncFlags", uses: ["Basics", "DispatchGates", "WeirConfiguration"]),
+        tests(of: "DispatchGates", uses: ["Basics"]),
+        tests(of: "WorkerPools", uses: ["Basics", "DispatchGates"]),
+        tests(
+            of: "PooledDispatch",
+            uses: ["Basics", "Delivery", "DispatchGates", "WorkerPools", "AsyncProcessor", "MessageQueues"]),
+        tests(
+            of: "Composition",
+            uses: [
+                "Basics", "InferenceAPI", "Delivery", "MessageQueues", "AsyncProcessor", "DispatchGates", "Telemetry",
+                "WorkerPools", "Webhooks",
+            ]),
+        tests(of: "RedisClient", uses: nio + ["TestProcesses", "Basics"]),
+        tests(
+            of: "RedisQueue",
+            uses: nio + ["TestProcesses", "AsyncProcessor", "Basics", "Delivery", "MessageQueues", "RedisClient"]),
+        tests(of: "PubSubQueue", uses: ["TestProcesses", "Basics", "Delivery", "MessageQueues"]),
+        tests(of: "GoogleAuth", uses: nio + ["TestProcesses", "Basics", jwt]),
+        tests(of: "GateSources", uses: nio + ["TestProcesses", "Basics", "DispatchGates", "RedisClient"]),
+        tests(
+            of: "RemoteGateway",
+            uses: nio + [
+                "TestProcesses", "Basics", "InferenceAPI", "Pool", "Admission", "Harvest", "PoolScheduler",
+                "EngineModel", "ModelServer",
+                "Gateway", "Delivery", "MessageQueues", "AsyncProcessor", tls, product("NIOHTTP2", "swift-nio-http2"),
+            ]),
         tests(of: "Delivery", uses: ["Basics", "InferenceAPI"]),
         tests(of: "MessageQueues", uses: ["Basics", "InferenceAPI", "Delivery"]),
         tests(of: "EmbeddedQueue", uses: ["Basics", "Delivery", "MessageQueues", grdb]),
         tests(of: "AsyncProcessor", uses: ["Basics", "InferenceAPI", "Delivery", "MessageQueues", "EmbeddedQueue"]),
         tests(of: "EngineModel", uses: ["Basics"]),
-        tests(of: "Lab", uses: ["Basics", "EngineModel", "Harvest", "Pool", "PoolScheduler"]),
+        tests(of: "Lab", uses: ["Basics", "DispatchGates", "EngineModel", "Harvest", "Pool", "PoolScheduler"]),
         tests(of: "ModelServer", uses: nio + ["Basics", "EngineModel"]),
         tests(
             of: "Gateway",

@@ -18,6 +18,8 @@ public final class AsyncProcessor: Sendable {
         public var clock: any DeliveryClock = SystemClock()
         /// Told of each failure of the queue, for the log.
         public var reportsQueueError: @Sendable (any Error) -> Void = { _ in }
+        /// Told of the end of each attempt, for the metrics.
+        public var observesAttempt: (@Sendable (AttemptObservation) -> Void)?
 
         /// The defaults for a queue.
         public init(consumer: ConsumerConfiguration = .init()) { self.consumer = consumer }
@@ -75,6 +77,7 @@ public final class AsyncProcessor: Sendable {
             // Not a wait that cancellation ends: what is in hand has to be given back first.
             await Task { await done.wait(past: 0) }.value
         } onCancel: {
+            queue.stopLeasing()
             feed { $0.abort(now: $1) }
         }
         for helper in helpers { helper.cancel() }
@@ -83,7 +86,10 @@ public final class AsyncProcessor: Sendable {
     }
 
     /// Asks for a stop: nothing new is taken, what waits goes back at once, what has started may finish.
-    public func stop() { feed { $0.stop(now: $1) } }
+    public func stop() {
+        queue.stopLeasing()
+        feed { $0.stop(now: $1) }
+    }
 
     /// Tells how full the queue is, which keeps retries from outrunning fresh work.
     public func observe(_ depth: QueueDepth) {
@@ -256,7 +262,22 @@ public final class AsyncProcessor: Sendable {
     private func carry(_ leased: LeasedMessage) async {
         let lease = leased.lease
         let request = AsyncRequest(leased)
-        let outcome = await dispatcher.perform(request) { self.feed { $0.started(lease, now: $1) } }
+        let outcome: AttemptOutcome
+        if let observesAttempt = configuration.observesAttempt {
+            let offered = configuration.clock.steady()
+            let startedAt = Mutex<Instant?>(nil)
+            outcome = await dispatcher.perform(request) {
+                startedAt.withLock { $0 = self.configuration.clock.steady() }
+                self.feed { $0.started(lease, now: $1) }
+            }
+            if let started = startedAt.withLock({ $0 }) {
+                observesAttempt(
+                    AttemptObservation(
+                        waited: started - offered, took: configuration.clock.steady() - started, outcome: outcome))
+            }
+        } else {
+            outcome = await dispatcher.perform(request) { self.feed { $0.started(lease, now: $1) } }
+        }
         let actions = decide { state, now in
             state.offers[lease] = nil
             return state.machine.ended(lease, outcome, now: now)

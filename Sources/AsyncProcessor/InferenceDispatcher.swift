@@ -13,6 +13,8 @@ public struct AsyncRequest: Sendable {
     public let path: String
     /// The producer's header fields. They come from outside: the dispatcher decides which it trusts.
     public let headers: [String: String]
+    /// Header fields that this process sets, in place of whatever else there is under their names.
+    public var stamps: [String: String] = [:]
     /// The body, to be sent byte for byte.
     public let body: [UInt8]
     /// The model named in the body.
@@ -21,6 +23,10 @@ public struct AsyncRequest: Sendable {
     public let tenant: String
     /// The priority class of the message, 0 is the ordinary one.
     public let priority: Int
+    /// The producer's notes: what quotas count by and transforms look at.
+    public let metadata: [String: String]
+    /// What the transport says about the message, for gates and merge policies.
+    public let labels: [String: String]
 
     /// Creates the request of a message.
     public init(_ leased: LeasedMessage) {
@@ -29,6 +35,8 @@ public struct AsyncRequest: Sendable {
         sequence = leased.lease.sequence
         tenant = message.tenant
         priority = message.priority
+        metadata = message.metadata
+        labels = message.labels
         deadline = message.deadline
         path = message.path
         headers = message.headers

@@ -1,10 +1,9 @@
 import AsyncProcessor
 import Basics
 import Delivery
-import EmbeddedQueue
-import Gateway
 import Logging
 import MessageQueues
+import PubSubQueue
 import Synchronization
 import Webhooks
 import WeirConfiguration
@@ -14,22 +13,33 @@ final class QueueWorker: Sendable {
     private static let depthInterval = Duration.seconds(1)
 
     let name: String
-    let path: String
-    private let queue: EmbeddedQueue
+    /// Where the queue is, for people.
+    let place: String
+    /// The name of its pool of workers, if it has one.
+    let workerPool: String?
+    private let queue: any MessageQueue
+    private let pubsub: PubSubQueue?
     private let processor: AsyncProcessor
-    private let poster: WebhookPoster
+    private let poster: WebhookPoster?
     private let lastDepth = Mutex(QueueDepth())
+    /// Why the queue cannot be asked at present; nil if it can.
+    private let outage = Mutex<String?>(nil)
 
     /// - Parameters:
-    ///   - queue: opened as the one consumer of its file.
-    ///   - priority: the priority of the queue's objective; below zero.
+    ///   - opened: the queue; an embedded one as the one consumer of its file.
+    ///   - dispatcher: carries its requests to where they are answered.
+    ///   - observesAttempt: told of the end of every attempt.
     init(
-        _ settings: Configuration.MessageQueue, queue: EmbeddedQueue, retry: Configuration.Retry, priority: Int,
-        gateway: Gateway, grace: TimeSpan, webhooks: WebhookConfiguration, logger: Logger
+        _ opened: OpenedQueue, retry: Configuration.Retry, dispatcher: any InferenceDispatcher, workerPool: String?,
+        grace: TimeSpan, webhooks: WebhookConfiguration, observesAttempt: (@Sendable (AttemptObservation) -> Void)?,
+        logger: Logger
     ) {
+        let settings = opened.settings
         name = settings.name
-        path = settings.embedded?.path ?? ""
-        self.queue = queue
+        place = opened.place
+        self.workerPool = workerPool
+        queue = opened.queue
+        pubsub = opened.pubsub
         var consumer = ConsumerConfiguration(queue: settings.name)
         consumer.maximumHeld = settings.maxHeld
         consumer.maximumInFlight = settings.maxInFlight
@@ -47,24 +57,23 @@ final class QueueWorker: Sendable {
         configuration.reportsQueueError = { [name] error in
             logger.error("queue failed", metadata: ["queue": "\(name)", "error": "\(error)"])
         }
-        processor = AsyncProcessor(
-            queue: queue,
-            dispatcher: GatewayDispatcher(gateway: gateway, priority: priority, clock: configuration.clock),
-            configuration: configuration)
-        poster = WebhookPoster(outbox: queue, configuration: webhooks, logger: logger)
+        configuration.observesAttempt = observesAttempt
+        processor = AsyncProcessor(queue: queue, dispatcher: dispatcher, configuration: configuration)
+        poster = opened.embedded.map { WebhookPoster(outbox: $0, configuration: webhooks, logger: logger) }
     }
 
     var status: QueueStatus {
         QueueStatus(
-            name: name, depth: lastDepth.withLock { $0 }, counters: processor.counters,
-            failingTargets: processor.failingTargets, webhooks: poster.counters)
+            name: name, workerPool: workerPool, outage: outage.withLock { $0 }, depth: lastDepth.withLock { $0 },
+            counters: processor.counters,
+            failingTargets: processor.failingTargets, webhooks: poster?.counters ?? WebhookCounters())
     }
 
     /// Works until `stop()`; returns when every message in hand is finished or back in the queue.
     func run() async {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.watchDepth() }
-            group.addTask { await self.poster.run() }
+            if let poster { group.addTask { await poster.run() } }
             await processor.run()
             group.cancelAll()
         }
@@ -75,9 +84,13 @@ final class QueueWorker: Sendable {
 
     private func watchDepth() async {
         while !Task.isCancelled {
-            if let depth = try? await queue.depth() {
+            do {
+                let depth = try await queue.depth()
                 lastDepth.withLock { $0 = depth }
+                outage.withLock { $0 = nil }
                 processor.observe(depth)
+            } catch {
+                if !Task.isCancelled { outage.withLock { $0 = "\(error)" } }
             }
             try? await Task.sleep(for: Self.depthInterval)
         }

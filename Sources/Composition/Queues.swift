@@ -1,50 +1,51 @@
 import Basics
-import EmbeddedQueue
 import FrontDoor
 import Logging
-import MessageQueues
 import Webhooks
 import WeirConfiguration
 
 /// The queues of a configuration, opened, and the door before one of them.
 struct Queues {
-    /// A queue and its settings.
-    struct Entry {
-        let settings: Configuration.MessageQueue
-        let queue: EmbeddedQueue
-    }
-
-    let entries: [Entry]
+    let entries: [OpenedQueue]
     let frontDoor: FrontDoor?
     let webhooks: WebhookConfiguration
     private let logger: Logger
 
     /// Opens every queue; those opened before one that cannot be are closed again.
-    init(_ settings: Configuration.Async, logger: Logger) throws(ServiceError) {
+    ///
+    /// - Parameter grace: how long closing a queue may take.
+    init(_ settings: Configuration.Async, grace: TimeSpan, logger: Logger) async throws(ServiceError) {
         self.logger = logger
         webhooks = try WebhookConfiguration(settings.webhooks)
-        var opened: [Entry] = []
+        var opened: [OpenedQueue] = []
         for queue in settings.queues {
-            do throws(MessageQueueError) {
-                var configuration = EmbeddedQueue.Configuration(queue)
-                configuration.reportsError = { error in
-                    logger.error("queue failed", metadata: ["queue": "\(queue.name)", "error": "\(error)"])
-                }
-                opened.append(Entry(settings: queue, queue: try EmbeddedQueue(configuration, role: .consumer)))
+            do throws(ServiceError) {
+                let path = queue.path ?? settings.target(of: queue)?.path ?? Configuration.Target().path
+                let isDefault = settings.firstQueue(besides: queue)?.name == queue.name
+                opened.append(
+                    try await OpenedQueue.open(
+                        queue, path: path, isDefault: isDefault, grace: grace, logger: logger))
             } catch {
-                for entry in opened { try? entry.queue.close() }
-                throw ServiceError("queue \(queue.name): \(error)")
+                for entry in opened { try? await entry.close() }
+                throw error
             }
         }
         entries = opened
-        let chosen = opened.first { $0.settings.name == settings.frontDoor.queue } ?? opened.first
-        guard settings.frontDoor.enabled, let chosen else {
-            frontDoor = nil
-            return
-        }
+        frontDoor = Self.frontDoor(settings, before: opened, webhooks: webhooks, logger: logger)
+    }
+
+    /// The door stands before the queue that is named, or else the first of this process's own.
+    private static func frontDoor(
+        _ settings: Configuration.Async, before opened: [OpenedQueue], webhooks: WebhookConfiguration, logger: Logger
+    ) -> FrontDoor? {
+        let own = opened.filter { $0.embedded != nil }
+        guard settings.frontDoor.enabled,
+            let chosen = own.first(where: { $0.settings.name == settings.frontDoor.queue }) ?? own.first,
+            let queue = chosen.embedded
+        else { return nil }
         let allowList = webhooks.allowList
-        frontDoor = FrontDoor(
-            queue: chosen.queue,
+        return FrontDoor(
+            queue: queue,
             settings: FrontDoorSettings(
                 completionWindow: settings.frontDoor.completionWindow, longestWait: settings.frontDoor.longestWait,
                 maxWaiting: settings.frontDoor.maxWaiting),
@@ -58,29 +59,36 @@ struct Queues {
             })
     }
 
+    /// The names that queues have inside their brokers, by their names here.
+    var brokerNames: [String: String] {
+        Dictionary(entries.map { ($0.settings.name, $0.brokerName) }, uniquingKeysWith: { first, _ in first })
+    }
+
     /// Closes every queue, once nobody uses them any more.
-    func close() {
-        for entry in entries {
-            do throws(MessageQueueError) {
-                try entry.queue.close()
-            } catch {
-                logger.error(
-                    "queue was not closed cleanly",
-                    metadata: ["queue": "\(entry.settings.name)", "error": "\(error)"])
+    func close() async {
+        await withTaskGroup(of: Void.self) { group in
+            for entry in entries {
+                group.addTask { [logger] in
+                    do {
+                        try await entry.close()
+                    } catch {
+                        logger.error(
+                            "queue was not closed cleanly",
+                            metadata: ["queue": "\(entry.settings.name)", "error": "\(error)"])
+                    }
+                }
             }
         }
     }
 }
 
-extension EmbeddedQueue.Configuration {
-    fileprivate init(_ queue: Configuration.MessageQueue) {
-        let settings = queue.embedded ?? .init()
-        self.init(path: settings.path)
-        resultRetention = settings.keepResults
-        deadLetterRetention = settings.keepDeadLetters
-        maximumResultBytes = settings.maxResultBytes
-        maximumFileBytes = settings.maxFileBytes
-        name = queue.name
+extension Configuration.Async {
+    /// The first of the queues that share a server and a retry set with this one, itself included.
+    fileprivate func firstQueue(besides queue: Configuration.MessageQueue) -> Configuration.MessageQueue? {
+        queues.first {
+            $0.redis?.transport == .sortedSet && $0.redis?.url == queue.redis?.url
+                && $0.redis?.retryQueue == queue.redis?.retryQueue
+        }
     }
 }
 

@@ -9,8 +9,12 @@ import Webhooks
 
 /// What the process knows of itself at one moment, for the status page, the metrics and readiness.
 struct StatusReport {
-    let gateway: GatewayStatus
+    /// Nil if this process runs no gateway.
+    let gateway: GatewayStatus?
     let queues: [QueueStatus]
+    let workerPools: [WorkerPoolStatus]
+    /// The names that queues have inside their brokers, by their names here.
+    let brokerNames: [String: String]
     /// Connections that are held for results.
     let waitingConnections: Int
     /// The priorities that the configuration names; their gauges are written also when nobody waits.
@@ -19,8 +23,8 @@ struct StatusReport {
     /// For the status page.
     func snapshot(version: String, uptimeSeconds: Double) -> StatusSnapshot {
         StatusSnapshot(
-            version: version, uptimeSeconds: uptimeSeconds, connections: gateway.clientConnections,
-            pools: gateway.pools.map { pool in
+            version: version, uptimeSeconds: uptimeSeconds, connections: gateway?.clientConnections ?? 0,
+            pools: (gateway?.pools ?? []).map { pool in
                 StatusSnapshot.Pool(
                     name: pool.name, models: pool.models,
                     endpoints: pool.endpoints.map { endpoint in
@@ -42,6 +46,15 @@ struct StatusReport {
 
     /// For `/readyz`.
     var readiness: ReadinessReport {
+        guard let gateway else {
+            // Without its queue a processor alone is good for nothing; a gateway is.
+            return ReadinessReport(
+                checks: queues.map { queue in
+                    .init(
+                        name: "queue \(queue.name)", isMet: queue.outage == nil,
+                        detail: queue.outage ?? "the queue can be reached")
+                })
+        }
         var checks = [
             ReadinessReport.Check(
                 name: "accepting", isMet: !gateway.isDraining,
@@ -59,10 +72,14 @@ struct StatusReport {
 
     /// For `/metrics`.
     func write(to registry: MetricsRegistry) {
-        registry.instrument(MetricCatalog.connections).set(gateway.clientConnections)
-        for pool in gateway.pools { write(pool, to: registry) }
+        if let gateway {
+            registry.instrument(MetricCatalog.connections).set(gateway.clientConnections)
+            for pool in gateway.pools { write(pool, to: registry) }
+            RouterCompatibilityMetrics(pools: gateway.pools, priorities: priorities).write(to: registry)
+        }
         registry.instrument(MetricCatalog.asyncWaiting).set(waitingConnections)
         for queue in queues { write(queue, to: registry) }
+        AsyncCompatibilityMetrics(queues: queues, pools: workerPools, brokerNames: brokerNames).write(to: registry)
     }
 
     private func write(_ pool: PoolStatus, to registry: MetricsRegistry) {
@@ -112,7 +129,8 @@ struct StatusReport {
         }
         let setbacks = [
             ("failure", counters.retries), ("capacity", counters.capacityRefusals), ("eviction", counters.evictions),
-            ("handed_back", counters.handedBack), ("lost_lease", counters.lostLeases),
+            ("postponed", counters.postponed), ("handed_back", counters.handedBack),
+            ("lost_lease", counters.lostLeases),
         ]
         for (reason, count) in setbacks {
             registry.instrument(MetricCatalog.asyncSetbacks, queue.name, reason).raise(to: count)
@@ -132,6 +150,10 @@ struct StatusReport {
 /// One queue and its processor at one moment.
 struct QueueStatus {
     let name: String
+    /// The name of its pool of workers, if it has one.
+    let workerPool: String?
+    /// Why it cannot be asked at present; nil if it can.
+    let outage: String?
     let depth: QueueDepth
     let counters: ConsumerCounters
     /// Models that fail everything and are left alone for a while.

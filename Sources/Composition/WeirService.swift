@@ -3,6 +3,7 @@ import FrontDoor
 import Gateway
 import Harvest
 public import Logging
+import MessageQueues
 import Pool
 import ServiceLifecycle
 import Synchronization
@@ -13,14 +14,14 @@ public import WeirConfiguration
 public struct WeirService: Sendable {
     /// Where a running service is reached, and what it found.
     public struct Started: Sendable {
-        /// Root of the gateway.
-        public let gatewayURL: String
+        /// Root of the gateway; nil if this process runs none.
+        public let gatewayURL: String?
         /// Root of the admin server.
         public let adminURL: String
         /// The pools as they were found.
         public let pools: [FoundPool]
-        /// Files of the queues.
-        public let queuePaths: [String]
+        /// Where the queues are: files, keys of a server, subscriptions.
+        public let queuePlaces: [String]
     }
 
     /// A pool as it was found at the start.
@@ -72,54 +73,100 @@ public struct WeirService: Sendable {
     ) async throws {
         let registry = MetricsRegistry()
         let metrics = GatewayMetrics(registry: registry, accessLog: try accessLog(), logger: logger)
-        let queues = try configuration.async.map { async throws(ServiceError) in try Queues(async, logger: logger) }
-        defer { queues?.close() }
-        let gateway = try await startGateway(observer: metrics, frontDoor: queues?.frontDoor)
-        let workers = workers(for: queues, gateway: gateway)
-        let priorities = [0] + configuration.objectives.map(\.priority)
-        let report: @Sendable () -> StatusReport = {
-            StatusReport(
-                gateway: gateway.status(), queues: workers.map(\.status),
-                waitingConnections: queues?.frontDoor?.waitingCount ?? 0, priorities: priorities)
-        }
-        registry.onCollect { [logWriter] in
-            report().write(to: registry)
-            registry.instrument(MetricCatalog.logLinesDropped, "stderr").raise(to: logWriter.droppedLines)
-        }
-        ProcessMetrics.register(in: registry, version: version)
+        let queues = try await openQueues()
         do {
-            try await serve(
-                gateway: gateway, workers: workers, registry: registry, report: report, onReady: onReady,
-                untilStopped: untilStopped)
+            let gateway = try await startGateway(observer: metrics, frontDoor: queues?.frontDoor)
+            do {
+                try await run(
+                    gateway: gateway, queues: queues, registry: registry, onReady: onReady, untilStopped: untilStopped)
+            } catch {
+                await gateway?.shutdown()
+                throw error
+            }
+            await gateway?.shutdown()
         } catch {
-            await gateway.shutdown()
+            await queues?.close()
             throw error
         }
-        await gateway.shutdown()
+        await queues?.close()
         logWriter.flush()
     }
 
+    private func run(
+        gateway: Gateway?, queues: Queues?, registry: MetricsRegistry, onReady: @escaping @Sendable (Started) -> Void,
+        untilStopped: @escaping @Sendable () async -> Void
+    ) async throws {
+        let dispatching = try configuration.async.map { async throws(ServiceError) in
+            try Dispatching(async, logger: logger)
+        }
+        do {
+            let workers = try workers(for: queues, dispatching: dispatching, gateway: gateway, registry: registry)
+            let priorities = [0] + configuration.objectives.map(\.priority)
+            let report: @Sendable () -> StatusReport = {
+                StatusReport(
+                    gateway: gateway?.status(), queues: workers.map(\.status),
+                    workerPools: dispatching?.status ?? [], brokerNames: queues?.brokerNames ?? [:],
+                    waitingConnections: queues?.frontDoor?.waitingCount ?? 0, priorities: priorities)
+            }
+            registry.onCollect { [logWriter] in
+                report().write(to: registry)
+                registry.instrument(MetricCatalog.logLinesDropped, "stderr").raise(to: logWriter.droppedLines)
+            }
+            ProcessMetrics.register(in: registry, version: version)
+            let helpers = Task { await dispatching?.run() }
+            do {
+                try await serve(
+                    gateway: gateway, workers: workers, registry: registry, report: report, onReady: onReady,
+                    untilStopped: untilStopped)
+            } catch {
+                helpers.cancel()
+                await helpers.value
+                throw error
+            }
+            helpers.cancel()
+            await helpers.value
+        } catch {
+            await dispatching?.close()
+            throw error
+        }
+        await dispatching?.close()
+    }
+
+    private func openQueues() async throws(ServiceError) -> Queues? {
+        guard let async = configuration.async else { return nil }
+        return try await Queues(async, grace: configuration.gateway.drain.timeout, logger: logger)
+    }
+
     private func serve(
-        gateway: Gateway, workers: [QueueWorker], registry: MetricsRegistry,
+        gateway: Gateway?, workers: [QueueWorker], registry: MetricsRegistry,
         report: @escaping @Sendable () -> StatusReport, onReady: @escaping @Sendable (Started) -> Void,
         untilStopped: @escaping @Sendable () async -> Void
     ) async throws {
         let begun = Gateway.now
         let stopping = StopFlag()
+        let workersDone = ChangeSignal()
         let (adminPorts, adminPort) = AsyncStream.makeStream(of: Int.self)
+        func server(on address: ListenAddress, probesOnly: Bool) -> AdminServer {
+            AdminServer(
+                host: address.host, port: address.port, registry: registry,
+                readiness: {
+                    var readiness = report().readiness
+                    if stopping.isSet {
+                        readiness.checks.append(
+                            .init(name: "running", isMet: false, detail: "the process is stopping"))
+                    }
+                    return readiness
+                },
+                status: { report().snapshot(version: version, uptimeSeconds: (Gateway.now - begun).seconds) },
+                answersProbesOnly: probesOnly, logger: quiet,
+                onListening: { if !probesOnly { adminPort.yield($0) } })
+        }
         let listen = configuration.admin.listen
-        let admin = AdminServer(
-            host: listen.host, port: listen.port, registry: registry,
-            readiness: {
-                var readiness = report().readiness
-                if stopping.isSet {
-                    readiness.checks.append(.init(name: "running", isMet: false, detail: "the process is stopping"))
-                }
-                return readiness
-            },
-            status: { report().snapshot(version: version, uptimeSeconds: (Gateway.now - begun).seconds) },
-            logger: quiet, onListening: { adminPort.yield($0) })
-        var adminSettings = ServiceGroupConfiguration(services: [.init(service: admin)], logger: quiet)
+        var servers = [ServiceGroupConfiguration.ServiceConfiguration(service: server(on: listen, probesOnly: false))]
+        if let address = configuration.admin.healthListen {
+            servers.append(.init(service: server(on: address, probesOnly: true)))
+        }
+        var adminSettings = ServiceGroupConfiguration(services: servers, logger: quiet)
         adminSettings.maximumGracefulShutdownDuration = .seconds(2)
         let adminGroup = ServiceGroup(configuration: adminSettings)
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -128,18 +175,27 @@ public struct WeirService: Sendable {
                     try await adminGroup.run()
                 } catch is CancellationError {
                 } catch {
-                    throw ServiceError("the admin server cannot listen on \(listen): \(error)")
+                    let places = [listen, configuration.admin.healthListen].compactMap { $0?.description }
+                    throw ServiceError(
+                        "the admin server cannot listen on \(places.joined(separator: " or ")): \(error)")
                 }
             }
-            for worker in workers { group.addTask { await worker.run() } }
+            group.addTask {
+                await withTaskGroup(of: Void.self) { working in
+                    for worker in workers { working.addTask { await worker.run() } }
+                }
+                workersDone.notify()
+            }
             group.addTask {
                 var ports = adminPorts.makeAsyncIterator()
                 guard let port = await ports.next() else { return }
-                await firstReports(gateway)
+                if let gateway { await firstReports(gateway) }
                 onReady(started(gateway: gateway, adminPort: port, workers: workers))
                 await untilStopped()
                 stopping.set()
                 try await drain(gateway: gateway, workers: workers)
+                // Probes and metrics are answered for as long as anything is in work.
+                await workersDone.wait(past: 0)
                 await adminGroup.triggerGracefulShutdown()
             }
             try await group.waitForAll()
@@ -147,12 +203,12 @@ public struct WeirService: Sendable {
     }
 
     /// Readiness says no, then nothing new comes in, then what runs may finish.
-    private func drain(gateway: Gateway, workers: [QueueWorker]) async throws {
+    private func drain(gateway: Gateway?, workers: [QueueWorker]) async throws {
         let settings = configuration.gateway.drain
         logger.notice("stopping", metadata: ["limit": "\(settings.timeout.seconds) s"])
         for worker in workers { worker.stop() }
         if settings.delay > .zero { try await Task.sleep(for: .nanoseconds(settings.delay.nanoseconds)) }
-        if await gateway.drain(timeout: settings.timeout) == false {
+        if await gateway?.drain(timeout: settings.timeout) == false {
             logger.warning("requests were still running at the end of the drain and have been cut off")
         }
     }
@@ -187,7 +243,8 @@ public struct WeirService: Sendable {
 
     private func startGateway(
         observer: GatewayMetrics, frontDoor: FrontDoor?
-    ) async throws(ServiceError) -> Gateway {
+    ) async throws(ServiceError) -> Gateway? {
+        guard !configuration.pools.isEmpty else { return nil }
         let settings = try GatewayConfiguration(configuration)
         warnOfSlowEngines(settings)
         do {
@@ -197,15 +254,29 @@ public struct WeirService: Sendable {
         }
     }
 
-    private func workers(for queues: Queues?, gateway: Gateway) -> [QueueWorker] {
-        guard let queues, let async = configuration.async else { return [] }
-        return queues.entries.map { entry in
-            let objective = configuration.objectives.first { $0.name == entry.settings.objective }
-            return QueueWorker(
-                entry.settings, queue: entry.queue, retry: async.retry, priority: objective?.priority ?? -1,
-                gateway: gateway, grace: configuration.gateway.drain.timeout, webhooks: queues.webhooks,
-                logger: logger)
+    private func workers(
+        for queues: Queues?, dispatching: Dispatching?, gateway: Gateway?, registry: MetricsRegistry
+    ) throws(ServiceError) -> [QueueWorker] {
+        guard let queues, let dispatching, let async = configuration.async else { return [] }
+        var workers: [QueueWorker] = []
+        for entry in queues.entries {
+            let settings = entry.settings
+            let objective = configuration.objectives.first { $0.name == settings.objective }
+            let local = gateway.map {
+                GatewayDispatcher(gateway: $0, priority: objective?.priority ?? -1, clock: SystemClock())
+            }
+            let pool = dispatching.poolName(of: settings)
+            workers.append(
+                QueueWorker(
+                    entry, retry: async.retry,
+                    dispatcher: try dispatching.dispatcher(for: settings, local: local), workerPool: pool,
+                    grace: configuration.gateway.drain.timeout, webhooks: queues.webhooks,
+                    observesAttempt: AttemptMetrics(
+                        registry: registry, queue: settings.name, brokerName: entry.brokerName, pool: pool
+                    ).observe,
+                    logger: logger))
         }
+        return workers
     }
 
     private func accessLog() throws(ServiceError) -> AccessLog? {
@@ -228,18 +299,20 @@ public struct WeirService: Sendable {
         return quiet
     }
 
-    private func started(gateway: Gateway, adminPort: Int, workers: [QueueWorker]) -> Started {
+    private func started(gateway: Gateway?, adminPort: Int, workers: [QueueWorker]) -> Started {
         Started(
-            gatewayURL: "http://\(ListenAddress(host: configuration.gateway.listen.host, port: gateway.boundPort))",
+            gatewayURL: gateway.map { gateway in
+                "http://\(ListenAddress(host: configuration.gateway.listen.host, port: gateway.boundPort))"
+            },
             adminURL: "http://\(ListenAddress(host: configuration.admin.listen.host, port: adminPort))",
-            pools: gateway.status().pools.map { pool in
+            pools: (gateway?.status().pools ?? []).map { pool in
                 FoundPool(
                     name: pool.name, models: pool.models,
                     endpoints: pool.endpoints.map {
                         FoundEndpoint(
                             name: $0.name, isUp: $0.isUp, engine: $0.engine, kvTokens: $0.capacity.kvTokens)
                     })
-            }, queuePaths: workers.map(\.path))
+            }, queuePlaces: workers.map(\.place))
     }
 }
 

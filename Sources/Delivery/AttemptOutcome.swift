@@ -57,6 +57,8 @@ public enum Refusal: Hashable, Sendable {
     case unavailable
     /// It is going away.
     case stopping
+    /// This message is to be put off, and others of its target meanwhile need not be: it has no right to what there is.
+    case postponed
 }
 
 /// How one attempt ended.
@@ -67,6 +69,8 @@ public enum AttemptOutcome: Hashable, Sendable {
     case failed(TransportFailure, endpoint: String?)
     /// The gateway refused to carry the request now; no endpoint has seen it.
     case rejected(Refusal, reason: String, retryAfter: TimeSpan?)
+    /// A dispatch gate turned the request away for good, before anything was sent.
+    case dropped(reason: String)
     /// The gateway aborted the request to make room for real-time work.
     case evicted
     /// The request was taken back, as it was asked to be.

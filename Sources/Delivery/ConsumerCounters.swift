@@ -4,6 +4,8 @@ public struct ConsumerCounters: Hashable, Sendable {
     public var leased = 0
     /// Requests given to an endpoint.
     public var dispatched = 0
+    /// Those of the dispatched that were the first of their message.
+    public var firstDispatches = 0
     /// Messages finished with a successful answer.
     public var succeeded = 0
     /// Messages finished with a final error answer, or given up.
@@ -16,6 +18,8 @@ public struct ConsumerCounters: Hashable, Sendable {
     public var cancelled = 0
     /// Attempts that led to a retry after a pause.
     public var retries = 0
+    /// Messages that a gate has put off.
+    public var postponed = 0
     /// Refusals for lack of room.
     public var capacityRefusals = 0
     /// Requests aborted for real-time work.

@@ -48,6 +48,7 @@ public struct ConsumerStateMachine: Sendable {
         case complete(InferenceResult)
         /// Steady time: the pause is the same however long storing takes and whatever happens to the calendar meanwhile.
         case release(readyAt: Instant)
+        case postpone(until: Instant)
         case handBack
     }
 
@@ -178,6 +179,7 @@ public struct ConsumerStateMachine: Sendable {
         entry.machine.dispatched(at: now.wall)
         entries[lease] = entry
         tallies.dispatched += 1
+        if entry.machine.record.dispatches == 1 { tallies.firstDispatches += 1 }
         withTarget(entry.machine.message.target, now: now) { $0.start() }
         timers.set(lease, at: now.steady + configuration.attemptTimeout)
         lookAtDeadline(of: lease, now: now)
@@ -344,6 +346,8 @@ extension ConsumerStateMachine {
         case .complete(let result): return settle(lease, .complete(result), now: now)
         case .release(let readyAt):
             return settle(lease, .release(readyAt: now.steady + (readyAt - now.wall)), now: now)
+        case .postpone(let instant):
+            return settle(lease, .postpone(until: now.steady + (instant - now.wall)), now: now)
         case .handBack: return settle(lease, .handBack, now: now)
         case .offerAgain, .awaitCapacity:
             guard phase == .running, let entry = entries[lease] else {
@@ -371,8 +375,8 @@ extension ConsumerStateMachine {
     func write(_ settlement: Settlement, _ lease: Lease, _ entry: Entry, now: DeliveryTime) -> Action {
         switch settlement {
         case .complete(let result): .complete(lease, result)
-        case .release(let readyAt):
-            .release(lease, entry.machine.record, readyAt: now.wall + (readyAt - now.steady))
+        case .release(let instant), .postpone(let instant):
+            .release(lease, entry.machine.record, readyAt: now.wall + (instant - now.steady))
         // No time that has to come: whatever the calendar says when this is stored, the message is free.
         case .handBack: .release(lease, entry.machine.record, readyAt: .zero)
         }
@@ -392,6 +396,7 @@ extension ConsumerStateMachine {
         case .release(let readyAt):
             tallies.retries += 1
             if readyAt > now.steady { backlog.delayedOne() }
+        case .postpone: tallies.postponed += 1
         case .handBack: tallies.handedBack += 1
         }
     }

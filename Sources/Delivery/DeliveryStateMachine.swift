@@ -43,6 +43,8 @@ public struct DeliveryStateMachine: Sendable {
         case complete(InferenceResult)
         /// Give it back to the queue until then (calendar time).
         case release(readyAt: Instant)
+        /// The same, for a message that was put off and has not failed.
+        case postpone(until: Instant)
         /// Offer it again, ahead of everything that the queue still holds.
         case offerAgain
         /// Offer it again when its target has room.
@@ -127,7 +129,15 @@ public struct DeliveryStateMachine: Sendable {
             record.lastError = "not admitted: \(reason)"
             if refusal != .stopping { record.sheds += 1 }
             if let disposition = end(withdrawal, now: now) { return disposition }
+            if refusal == .postponed { return postpone(by: retryAfter, now: now, using: &generator) }
             return refused(refusal, retryAfter: retryAfter, response: nil, now: now)
+        case .dropped(let reason):
+            record.lastError = "dropped: \(reason)"
+            if let disposition = end(withdrawal, now: now) { return disposition }
+            var result = finish(with: nil, now: now)
+            result.errorCode = .gateDropped
+            result.errorMessage = "turned away by a dispatch gate: \(reason)"
+            return .complete(result)
         case .evicted:
             record.evictions += 1
             if let disposition = end(withdrawal, now: now) { return disposition }
@@ -194,8 +204,17 @@ public struct DeliveryStateMachine: Sendable {
         }
         return switch refusal {
         case .capacity: .awaitCapacity(retryAfter: retryAfter)
-        case .unavailable, .stopping: .handBack
+        case .unavailable, .stopping, .postponed: .handBack
         }
+    }
+
+    /// Back to the queue for a while, spread so that those put off together do not return together. Being put off is no
+    /// failure, however often it happens.
+    private func postpone(
+        by span: TimeSpan?, now: Instant, using generator: inout SeededGenerator
+    ) -> Disposition {
+        let pause = (span ?? policy.capacityPause) * (1 + 0.25 * generator.unit())
+        return .postpone(until: now + max(.zero, min(pause, message.deadline - now - policy.minimumRemaining)))
     }
 
     private mutating func retry(

@@ -27,6 +27,9 @@ public struct InferenceMessage: Hashable, Sendable {
     public var priority: Int
     /// Where the result is posted to as well, if the operator allows it: an absolute URL.
     public var webhook: String?
+    /// What the transport or its configuration says about the message, for gates and merge policies (shared reference
+    /// `async-processor.md` 2.2); not part of what was asked, and not stored by the embedded queue.
+    public var labels: [String: String] = [:]
 
     /// The priority classes that there are.
     public static let priorityRange = -9...9

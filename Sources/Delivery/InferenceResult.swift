@@ -11,6 +11,8 @@ public enum DeliveryErrorCode: String, Hashable, Sendable, CaseIterable {
     case inferenceError = "INFERENCE_ERROR"
     /// The request cannot be run as it is.
     case invalidRequest = "INVALID_REQUEST"
+    /// A dispatch gate turned it away for good.
+    case gateDropped = "GATE_DROPPED"
     /// The stored request can no longer be read.
     case payloadUnavailable = "PAYLOAD_UNAVAILABLE"
 }

@@ -123,8 +123,8 @@ struct TargetState {
             breaker.toldNothing()
             window.refused(sentAt: sentAt, outstanding: outstanding, pause: capacityPause, now: now)
             return .none
-        case .evicted:
-            // Our own scheduler did that: it says nothing of the target.
+        case .rejected(.postponed, _, _), .dropped, .evicted:
+            // Our own scheduler or gate did that: it says nothing of the target.
             if !isOldNews { breaker.toldNothing() }
             return .none
         case .withdrawn where isOldNews: return .none

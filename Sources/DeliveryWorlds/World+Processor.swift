@@ -169,6 +169,7 @@ extension World {
         case .failed(let failure, _): failure.rawValue
         case .rejected(let refusal, _, let retryAfter): "rejected: \(refusal) \(retryAfter?.seconds ?? 0)"
         case .evicted: "evicted"
+        case .dropped(let reason): "dropped: \(reason)"
         case .withdrawn: "withdrawn"
         }
     }

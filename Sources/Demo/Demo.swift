@@ -90,9 +90,12 @@ public struct Demo: Sendable {
 
     // MARK: The acts
 
+    /// The demo's configuration has pools, so there is a gateway.
+    private func url(of started: WeirService.Started) -> String { started.gatewayURL ?? "" }
+
     private func play(_ started: WeirService.Started, queuePath: String) async throws {
         write(
-            "\(options.servers) simulated model servers (Llama 8B on an H100 each), one gateway: \(started.gatewayURL)\n"
+            "\(options.servers) simulated model servers (Llama 8B on an H100 each), one gateway: \(url(of: started))\n"
         )
         write("status page: \(started.adminURL)\n")
         let ledger = Ledger()
@@ -124,7 +127,7 @@ public struct Demo: Sendable {
     ) async throws {
         let bodies = DemoTraffic.messages(options.messages, model: Self.model, seed: options.seed)
         let clients = RealtimeClients(
-            client: http, gatewayURL: started.gatewayURL, model: Self.model, requests: DemoTraffic.realtime(options),
+            client: http, gatewayURL: url(of: started), model: Self.model, requests: DemoTraffic.realtime(options),
             ledger: ledger)
         let display = LiveDisplay(isTerminal: options.isTerminal)
         let watcher = PoolWatcher(client: http, adminURL: started.adminURL, ledger: ledger)
@@ -144,7 +147,7 @@ public struct Demo: Sendable {
                 case .alone: break
                 case .direct:
                     work.addTask {
-                        await DirectPush(client: http, gatewayURL: started.gatewayURL, ledger: ledger)
+                        await DirectPush(client: http, gatewayURL: url(of: started), ledger: ledger)
                             .run(bodies, perSecond: options.messagesPerSecond, act: act)
                     }
                 case .processor:
@@ -168,10 +171,10 @@ public struct Demo: Sendable {
 
             \(options.staysUp ? "The gateway is still running. Try it:" : "With --keep-running it stays up, and these work:")
 
-              curl \(started.gatewayURL)/v1/chat/completions -H 'content-type: application/json' \\
+              curl \(url(of: started))/v1/chat/completions -H 'content-type: application/json' \\
                 -d '{"model":"\(model)","stream":true,"max_tokens":40,"messages":[{"role":"user","content":"Hello!"}]}'
 
-              python3 -c 'from openai import OpenAI; weir = OpenAI(base_url="\(started.gatewayURL)/v1", api_key="none"); \
+              python3 -c 'from openai import OpenAI; weir = OpenAI(base_url="\(url(of: started))/v1", api_key="none"); \
             chat = weir.chat.completions.create(model="\(model)", max_tokens=40, \
             messages=[{"role": "user", "content": "Hello!"}]); print(chat.choices[0].message.content)'
 

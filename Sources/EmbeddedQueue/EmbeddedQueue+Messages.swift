@@ -10,7 +10,7 @@ public import MessageQueues
     import Darwin
 #endif
 
-extension EmbeddedQueue: MessageQueue {
+extension EmbeddedQueue: MessageQueue, MessageIntake, ResultLog {
     /// Stores messages, as `MessageQueue` says. Other processes may do so at the same time.
     public func enqueue(_ messages: [InferenceMessage]) async throws -> [EnqueueReceipt] {
         let configuration = configuration

@@ -10,7 +10,7 @@ import Synchronization
 /// Nothing is acknowledged before it is durable. A request belongs to its tenant; to all others it does not exist.
 public final class FrontDoor: LocalRequestHandler {
     /// The queue behind the door.
-    public typealias Queue = MessageQueue & RequestLedger
+    public typealias Queue = MessageQueue & MessageIntake & RequestLedger
 
     /// How long a cancellation is given to take effect before it is answered.
     private static let cancellationPatience = TimeSpan.seconds(1)

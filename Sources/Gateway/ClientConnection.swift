@@ -254,6 +254,15 @@ final class ClientConnection: ChannelDuplexHandler {
         endAnswer()
     }
 
+    /// Begins a stream of events that goes on until `answerEnded`.
+    func beginEventStream(requestID: String) {
+        var headers: HTTPHeaders = ["content-type": "text/event-stream", "cache-control": "no-store"]
+        headers.add(name: HeaderName.requestID, value: requestID)
+        let isChunked = request?.head.version != .http1_0
+        if isChunked { BodyFraming.chunked.write(to: &headers) } else { closesAfterAnswer = true }
+        writeHead(status: .ok, headers, isChunked: isChunked)
+    }
+
     private func writeHead(status: HTTPResponseStatus, _ headers: HTTPHeaders, isChunked: Bool) {
         var headers = headers
         // With the rest of a request unread the next one could not be found.

@@ -69,6 +69,7 @@ final class ControlPlane {
     private func tick() {
         let now = GatewayClock.now()
         for pool in core.directory.pools { pool.tick() }
+        core.capacityFeeds.publish(core.directory, now: now)
         for watch in watches {
             let isUp = core.directory.pools[watch.pool].view { scheduler, _ in scheduler.endpoints[watch.id.index].isUp
             }

@@ -34,6 +34,8 @@ final class Exchange {
 
     // Its place.
     private var pool: PoolShell?
+    /// Its place among those of its processor; nil for nearly all requests.
+    private var processorPlace: ProcessorPlace?
     private var endpointID: EndpointID?
     private var endpoint: UpstreamEndpoint?
     private var upstream: UpstreamConnection?
@@ -195,6 +197,7 @@ final class Exchange {
         switch core.directory.pool(for: facts.model) {
         case .pool(let pool):
             self.pool = pool
+            processorPlace = request.processor.map { ProcessorPlace($0, pool: pool.number) }
             run(machine.routed())
         case .unknownModel: abandon(.refused(.modelNotFound(facts.model ?? "")))
         case .notKnownYet: abandon(.refused(.noEndpoints(model: facts.model, retryAfter: .seconds(1))))
@@ -335,6 +338,7 @@ final class Exchange {
     private func conclude() {
         guard !isOver else { return }
         isOver = true
+        processorPlace?.end()
         releaseHeldBody()
         let sinkWasTold = error != nil || !clientHasLeft
         sink = nil
@@ -368,6 +372,7 @@ extension Exchange: SchedulerClient {
         self.endpointID = endpointID
         endpoint = pool?.endpoints[endpointID.index]
         placedAt = GatewayClock.now()
+        processorPlace?.start()
         request.started?()
         run(machine.placed())
     }

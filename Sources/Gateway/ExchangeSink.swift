@@ -52,8 +52,21 @@ struct ExchangeRequest {
     var deadline: Instant?
     /// Whether a durable queue holds it.
     var isMessage = false
+    /// The remote processor whose message it is.
+    var processor: RemoteProcessor?
     /// Called when it is given to an endpoint.
     var started: (@Sendable () -> Void)?
     /// Answer with this once the body has been read, or at once if the body is long.
     var refusal: APIError?
+
+    /// A sheddable request of a remote processor is held by a durable queue there: it waits until its deadline, which is what
+    /// its time to live says, and may be called back at any time.
+    mutating func becomeMessage(now: Instant) {
+        guard priority < 0 else {
+            processor = nil
+            return
+        }
+        isMessage = true
+        deadline = timeToLive.map { now + $0 }
+    }
 }

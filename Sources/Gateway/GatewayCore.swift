@@ -14,6 +14,7 @@ final class GatewayCore: Sendable {
     let resultBudget: ByteBudget
     let observer: any GatewayObserver
     let tenants: TenantRegistry
+    let capacityFeeds = CapacityFeeds()
     /// Answers what is not for a model server, if anybody does.
     let requestHandler: (any LocalRequestHandler)?
     /// Work of that handler.
@@ -35,7 +36,7 @@ final class GatewayCore: Sendable {
         var pools: [PoolShell] = []
         var endpoints = 0
         for settings in configuration.pools {
-            pools.append(PoolShell(settings: settings, firstEndpoint: endpoints, now: now))
+            pools.append(PoolShell(settings: settings, number: pools.count, firstEndpoint: endpoints, now: now))
             endpoints += settings.endpoints.count
         }
         directory = PoolDirectory(pools: pools)

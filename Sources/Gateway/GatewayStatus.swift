@@ -34,6 +34,15 @@ public struct PoolStatus: Sendable {
     public var requests: Int
     /// What its scheduler has done.
     public var counters: SchedulerCounters
+
+    /// How much of what the pool may carry it carries: 1 where no further batch request may start, more if real-time traffic
+    /// alone exceeds that. The mean over the endpoints that are up; at least 1 while real-time requests wait or none is up.
+    public var saturation: Double {
+        let up = endpoints.filter(\.isUp)
+        guard !up.isEmpty else { return 1 }
+        let mean = up.reduce(0) { $0 + $1.saturation } / Double(up.count)
+        return queue.contains { $0.priority >= 0 && $0.requests > 0 } ? max(1, mean) : mean
+    }
 }
 
 /// Requests of one priority that wait.
@@ -68,6 +77,20 @@ public struct EndpointStatus: Sendable {
     public var scrapedAt: Instant?
     /// The engine that it runs, by its metrics.
     public var engine: String?
+
+    /// The requests that it serves, with the room that is kept for the next rise of real-time traffic, as a share of those that
+    /// the harvest law lets it carry; at least 1 where the law lets in no batch request at all.
+    fileprivate var saturation: Double {
+        let taken = Double(
+            load.requests + foreignRequests + (load.requests + foreignRequests > 0 ? harvest.reserve : 0))
+        let places = max(1, min(harvest.requestCap, Double(capacity.maxConcurrentRequests)))
+        let share = taken / places
+        switch harvest.limit {
+        // The budget for prompts is used up and refilled many times a second.
+        case nil, .prefill: return share
+        case .endpoint, .stepTime, .kvCache, .brake, .disabled: return max(1, share)
+        }
+    }
 }
 
 extension Gateway {

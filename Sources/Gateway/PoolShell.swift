@@ -1,4 +1,5 @@
 import Basics
+import Harvest
 import NIOCore
 import Pool
 import PoolScheduler
@@ -39,13 +40,16 @@ final class PoolShell: Sendable {
     }
 
     let settings: GatewayPool
+    /// The pool's place in the directory.
+    let number: Int
     /// The endpoints as the sockets see them, in table order.
     let endpoints: [UpstreamEndpoint]
     private let state: Mutex<State>
 
     /// - Parameter firstEndpoint: the number of the pool's first endpoint among those of all pools.
-    init(settings: GatewayPool, firstEndpoint: Int, now: Instant) {
+    init(settings: GatewayPool, number: Int, firstEndpoint: Int, now: Instant) {
         self.settings = settings
+        self.number = number
         endpoints = settings.endpoints.enumerated().map { UpstreamEndpoint($1, number: firstEndpoint + $0) }
         let configuration = PoolConfiguration(
             name: settings.name,
@@ -124,6 +128,34 @@ final class PoolShell: Sendable {
     /// Looks at the scheduler under the lock.
     func view<Result: Sendable>(_ body: (inout PoolScheduler, Instant) -> Result) -> Result {
         state.withLock { body(&$0.scheduler, GatewayClock.now()) }
+    }
+
+    /// What the pool could do with, judged by messages like those that run, or by a common one while none does.
+    func roomForMessages() -> PoolRoom {
+        view { scheduler, now in
+            let load = scheduler.endpoints.reduce(into: (requests: 0, context: 0)) { sum, endpoint in
+                sum.requests += endpoint.load.sheddableRequests
+                sum.context += endpoint.load.sheddableContextTokens
+            }
+            let demand =
+                load.requests > 0
+                ? RequestDemand(promptTokens: load.context / load.requests, expectedOutputTokens: 0)
+                : RequestDemand(promptTokens: 1000, expectedOutputTokens: 200)
+            var room = PoolRoom(running: load.requests, started: scheduler.counters.started[.sheddable])
+            // Nothing sheddable is started while real-time requests wait.
+            let isTaken = scheduler.queueDepths.contains { $0.priority >= 0 && $0.requests > 0 }
+            for (endpoint, state) in zip(scheduler.endpoints, scheduler.harvestStates(for: demand, now: now)) {
+                guard endpoint.isUp, state.limit != .disabled else { continue }
+                room.isOpen = true
+                guard state.limit == nil, !isTaken else { continue }
+                room.startable += max(
+                    0,
+                    min(
+                        state.allowedBatchRequests - endpoint.load.sheddableRequests,
+                        endpoint.capacity.maxConcurrentRequests - endpoint.load.requests))
+            }
+            return room
+        }
     }
 
     /// What the endpoints last reported, by place.

@@ -19,6 +19,8 @@ struct RequestHeadFacts {
     private(set) var authorization: String?
     /// The tenant that it names.
     private(set) var tenant: String?
+    /// The remote processor that it names.
+    private(set) var processor: String?
     /// Whether there are headers that speak to this gateway alone.
     private(set) var hasOwnHeaders = false
 
@@ -60,12 +62,17 @@ struct RequestHeadFacts {
             olderMode = olderMode ?? value
         } else if MessageHeaders.same(name, HeaderName.tenant) {
             tenant = tenant ?? value
+        } else if MessageHeaders.same(name, CapacityStream.processorHeader) {
+            processor = processor ?? value
         }
         hasOwnHeaders = true
     }
 
     /// Whether a correlation id is fit for headers and logs: 1 to 128 visible ASCII characters.
-    private static func isAcceptable(requestID: String) -> Bool {
-        (1...128).contains(requestID.utf8.count) && requestID.utf8.allSatisfy { (0x21...0x7E).contains($0) }
+    private static func isAcceptable(requestID: String) -> Bool { isShortName(requestID) }
+
+    /// Whether a name is fit for headers and logs: 1 to 128 visible ASCII characters.
+    static func isShortName(_ name: String) -> Bool {
+        (1...128).contains(name.utf8.count) && name.utf8.allSatisfy { (0x21...0x7E).contains($0) }
     }
 }

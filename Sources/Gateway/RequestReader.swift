@@ -15,6 +15,7 @@ final class RequestReader {
         case exchange(Exchange)
         case handler(LocalExchange)
         case local(LocalAnswer, since: Instant)
+        case feed(CapacityStream)
     }
 
     let head: HTTPRequestHead
@@ -45,9 +46,21 @@ final class RequestReader {
             expectsContinue = waits
             return
         }
+        var feedRefusal: APIError?
+        if path == .none, isTrusted, CapacityStream.isTarget(head.uri) {
+            feedRefusal = CapacityStream.refusal(of: head.method, processor: facts.processor)
+            if feedRefusal == nil, let processor = facts.processor {
+                handling = .feed(
+                    CapacityStream(processor: processor, requestID: requestID, loop: loop, connection: connection))
+                refusesAtOnce = false
+                expectsContinue = waits
+                return
+            }
+        }
         let purpose = RequestPurpose(
             head, path: path, mode: facts.mode, hasHandler: loop.core.requestHandler != nil)
-        var refusal = Self.refusal(of: head, facts, path: path, limits: loop.core.limits) ?? access.refusal
+        var refusal =
+            feedRefusal ?? Self.refusal(of: head, facts, path: path, limits: loop.core.limits) ?? access.refusal
         switch purpose {
         case .modelServer: break
         case .refused(let error): refusal = refusal ?? error
@@ -73,6 +86,8 @@ final class RequestReader {
             request.priority = objective.flatMap { loop.core.configuration.objectives[$0] } ?? 0
             request.timeToLive = head.headers.first(name: HeaderName.queueTTL).flatMap { TimeSpan(headerValue: $0) }
             request.fairnessID = HeaderName.fairnessID.value { head.headers.first(name: $0) } ?? request.fairnessID
+            request.processor = facts.processor.flatMap { loop.core.capacityFeeds.processor(named: $0) }
+            if request.processor != nil { request.becomeMessage(now: GatewayClock.now()) }
         }
         // A client that waits would wait in vain, and nobody wants to read a body that is announced as too long.
         refusesAtOnce = refusal != nil && (waits || refusal?.code == .bodyTooLarge)
@@ -131,6 +146,7 @@ final class RequestReader {
         case .local(let answer, _):
             localBodyBytes += piece.readableBytes
             if localBodyBytes > Self.localBodyLimitBytes { write(answer) }
+        case .feed: break
         }
     }
 
@@ -140,6 +156,7 @@ final class RequestReader {
         case .exchange(let exchange): exchange.bodyEnded()
         case .handler(let exchange): exchange.bodyEnded()
         case .local(let answer, _): write(answer)
+        case .feed(let stream): stream.begin()
         }
     }
 
@@ -151,7 +168,7 @@ final class RequestReader {
     /// An exchange with a model server watches its own time.
     func checkTime(now: Instant, limits: GatewayLimits) {
         switch handling {
-        case .exchange: break
+        case .exchange, .feed: break
         case .handler(let exchange): exchange.checkTime(now: now, limits: limits)
         case .local(_, let since):
             if !isRead, now - since > limits.bodyTimeout { refuse(.requestTimeout(after: limits.bodyTimeout)) }
@@ -160,7 +177,11 @@ final class RequestReader {
 
     /// The gateway begins to stop.
     func beginDrain() {
-        if case .handler(let exchange) = handling { exchange.beginDrain() }
+        switch handling {
+        case .handler(let exchange): exchange.beginDrain()
+        case .feed(let stream): stream.beginDrain()
+        case .exchange, .local: break
+        }
     }
 
     /// The time for stopping is over; exchanges with model servers are ended by themselves.
@@ -176,12 +197,17 @@ final class RequestReader {
         switch handling {
         case .exchange(let exchange): exchange.clientLeft()
         case .handler(let exchange): exchange.clientLeft()
+        case .feed(let stream): stream.clientLeft()
         case .local: break
         }
     }
 
     func clientWritabilityChanged(isWritable: Bool) {
-        if case .exchange(let exchange) = handling { exchange.clientWritabilityChanged(isWritable: isWritable) }
+        switch handling {
+        case .exchange(let exchange): exchange.clientWritabilityChanged(isWritable: isWritable)
+        case .feed(let stream): stream.writabilityChanged(isWritable: isWritable)
+        case .handler, .local: break
+        }
     }
 
     /// The rest of the request cannot be read.
@@ -189,7 +215,7 @@ final class RequestReader {
         switch handling {
         case .exchange(let exchange): exchange.abandon(.refused(error))
         case .handler(let exchange): exchange.fail(error)
-        case .local:
+        case .local, .feed:
             connection.writeWhole(
                 status: error.status, ["content-type": "application/json"], error.jsonBody(), requestID: requestID)
         }

@@ -20,7 +20,8 @@ struct Evaluation {
             realtime: .init(
                 requests: realtime.count, good: Double(good) / Double(max(realtime.count, 1)),
                 rejected: world.fleet.realtimeRejected, ttft: .init(ttft), tpot: .init(tpot)),
-            batch: batch, drain: drain, surge: surge, virtualSeconds: world.end.seconds, wallSeconds: wallSeconds,
+            batch: batch, drain: drain, surge: surge, gate: gate, virtualSeconds: world.end.seconds,
+            wallSeconds: wallSeconds,
             plots: plots(ttft: ttft, tpot: tpot))
     }
 
@@ -82,6 +83,16 @@ struct Evaluation {
             overLimitSeconds: watch.longestAboveSeconds, limitMilliseconds: watch.limitMilliseconds,
             worstStepMilliseconds: watch.worstStepMilliseconds,
             wasteShare: Double(wastedTokens) / Double(max(1, batchTokens + wastedTokens)))
+    }
+
+    private var gate: PolicyResult.GateControl? {
+        world.fleet.gateWatch.map { watch in
+            .init(
+                signal: watch.signal.name, threshold: watch.threshold, meanSaturation: watch.saturation.mean,
+                p99Saturation: watch.saturation.value(at: 0.99), peakSaturation: watch.saturation.peak,
+                peakOvershoot: watch.ownLevel.peakExcess, meanOvershoot: watch.ownLevel.meanExcess,
+                shareBeyond: watch.ownLevel.shareAbove)
+        }
     }
 
     private func plots(ttft: Percentiles, tpot: Percentiles) -> PolicyPlots {

@@ -33,6 +33,7 @@ struct Fleet {
     /// Tokens that had to be computed for the requests that finished.
     private(set) var usefulTokens = 0
     private(set) var stepWatch: StepWatch?
+    private(set) var gateWatch: GateWatch?
     /// When the last batch request finished.
     private(set) var lastBatchFinish = Instant.zero
     let hidesLengths: Bool
@@ -59,6 +60,7 @@ struct Fleet {
         trace = setup.trace.requests
         self.timeline = timeline
         self.stepWatch = stepWatch
+        gateWatch = setup.gate.map { GateWatch(signal: $0.signal, threshold: $0.threshold) }
         requests.reserveCapacity(trace.count * 2)
         for request in trace {
             requests.append(
@@ -186,6 +188,14 @@ struct Fleet {
             let happened = bookEvents(now: now)
             for event in happened { report(event, &self) }
         }
+    }
+
+    /// Books how full the pool is from now on, where a gate is watched.
+    mutating func watchLevels(now: Instant) {
+        guard let signal = gateWatch?.signal else { return }
+        let saturation = GateSignal.saturation.level(of: self)
+        let own = signal.level(of: self)
+        gateWatch?.observe(saturation: saturation, own: own, now: now)
     }
 
     /// Begins a step on every replica that has work and computes nothing.

@@ -17,7 +17,8 @@ extension LabReport {
     }
 
     private var policyBody: String {
-        "<section><h2>Results</h2>\n\(findings)\(resultTable)</section>\n" + PolicyPlotPage(report: self).sections
+        "<section><h2>Results</h2>\n\(findings)\(resultTable)</section>\n"
+            + (GateTable(policies)?.html ?? "") + PolicyPlotPage(report: self).sections
             + "<footer>\(footnotes)</footer>\n"
     }
 

@@ -131,6 +131,22 @@ extension LabReport {
                     ])
                 ))
         }
+        if let gate = result.gate {
+            members.append(
+                (
+                    "gate",
+                    .object([
+                        ("signal", .text(gate.signal)),
+                        ("threshold", .decimal(gate.threshold, places: 3)),
+                        ("mean_saturation", .decimal(gate.meanSaturation, places: 4)),
+                        ("p99_saturation", .decimal(gate.p99Saturation, places: 4)),
+                        ("peak_saturation", .decimal(gate.peakSaturation, places: 4)),
+                        ("peak_overshoot", .decimal(gate.peakOvershoot, places: 4)),
+                        ("mean_overshoot", .decimal(gate.meanOvershoot, places: 5)),
+                        ("share_beyond", .decimal(gate.shareBeyond, places: 5)),
+                    ])
+                ))
+        }
         members.append(("virtual_s", .decimal(result.virtualSeconds, places: 3)))
         members.append(("wall_s", .decimal(result.wallSeconds, places: 3)))
         return .object(members)

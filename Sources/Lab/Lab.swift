@@ -70,6 +70,9 @@ public enum Lab {
                 from: Surge.begin, to: Surge.begin + Surge.length * Surge.factor, factor: Surge.factor)
             trace = trace.cut(to: Surge.total)
         }
+        if scenario.kind == .gates {
+            if files.trace == nil { trace = RecurringSurge.applied(to: trace) }
+        }
         if let duration = options.duration { trace = trace.cut(to: duration) }
         guard trace.duration <= longestTrace else {
             throw .badOption(
@@ -100,6 +103,11 @@ public enum Lab {
                 options.harvest.stepShare * options.harvest.tpotLimitMilliseconds
             )
         }
+        if scenario.kind == .gates {
+            // Who has no gate is measured against the saturation that the gates are told to keep.
+            setup.gate = (.saturation, GatePolicy.saturationThreshold)
+            if case .gate(let gate) = policy { setup.gate = gate.watched }
+        }
         return setup
     }
 
@@ -115,6 +123,9 @@ public enum Lab {
             return simulate(setup, with: CapDispatcher(limit: requests, countsRealtime: true))
         case .budgetGate(let maxConcurrency):
             return simulate(setup, with: BudgetGateDispatcher(maxConcurrency: maxConcurrency))
+        case .gate(let gate):
+            return simulate(
+                setup, with: GateDispatcher(gate, engine: setup.engineConfiguration, replicas: setup.replicas))
         case .oracle:
             return simulate(setup, with: OracleDispatcher())
         case .weir:

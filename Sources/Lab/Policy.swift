@@ -14,14 +14,17 @@ public enum Policy: Hashable, Sendable {
     case budgetGate(maxConcurrency: Int)
     /// Weir's own scheduler, with a stock engine or with one that honours priorities.
     case weir(enginePriority: Bool)
+    /// A dispatch gate of llm-d's async processor in front of a pool of workers.
+    case gate(GatePolicy)
     /// An engine that fills each step with batch work up to so many milliseconds: the yardstick.
     case oracle(stepMilliseconds: Int)
 
-    /// How policy names are written; N and T stand for numbers.
-    public static let patterns = [
-        "online-only", "direct", "ungated-N", "engine-priority-N", "live-cap-N", "budget-gate", "budget-gate-N",
-        "weir", "weir-engine-priority", "oracle-T",
-    ]
+    /// How policy names are written; N, S and T stand for numbers.
+    public static let patterns =
+        [
+            "online-only", "direct", "ungated-N", "engine-priority-N", "live-cap-N", "budget-gate", "budget-gate-N",
+            "weir", "weir-engine-priority", "oracle-T",
+        ] + GatePolicy.patterns
 
     /// Reads a name.
     public init(named name: String) throws(LabError) {
@@ -32,6 +35,10 @@ public enum Policy: Hashable, Sendable {
         case "weir-engine-priority": self = .weir(enginePriority: true)
         case "budget-gate": self = .budgetGate(maxConcurrency: 100)
         default:
+            if let gate = GatePolicy(named: name) {
+                self = .gate(gate)
+                return
+            }
             guard let dash = name.lastIndex(of: "-"), let number = Int(name[name.index(after: dash)...]),
                 (1...10_000).contains(number)
             else { throw .unknownPolicy(name) }
@@ -56,6 +63,7 @@ public enum Policy: Hashable, Sendable {
         case .liveCap(let requests): "live-cap-\(requests)"
         case .budgetGate(100): "budget-gate"
         case .budgetGate(let maxConcurrency): "budget-gate-\(maxConcurrency)"
+        case .gate(let gate): gate.name
         case .weir(let enginePriority): enginePriority ? "weir-engine-priority" : "weir"
         case .oracle(let stepMilliseconds): "oracle-\(stepMilliseconds)"
         }
@@ -67,7 +75,7 @@ public enum Policy: Hashable, Sendable {
     var usesEnginePriority: Bool {
         switch self {
         case .enginePriority, .liveCap, .budgetGate, .weir(enginePriority: true): true
-        case .onlineOnly, .direct, .ungated, .weir(enginePriority: false), .oracle: false
+        case .onlineOnly, .direct, .ungated, .weir(enginePriority: false), .gate, .oracle: false
         }
     }
 }

@@ -14,6 +14,8 @@ struct PolicyPlotPage {
     /// All sections.
     var sections: String {
         guard !report.policies.isEmpty else { return "" }
+        // So many lines would hide each other.
+        if report.scenario.kind == .gates { return bars }
         return bars + timelines + distributions
     }
 

@@ -74,6 +74,26 @@ public struct PolicyResult: Sendable {
         public let wasteShare: Double
     }
 
+    /// How a gate kept its threshold.
+    public struct GateControl: Sendable {
+        /// What the gate watches; pool saturation where there is no gate.
+        public let signal: String
+        /// The level of its signal at which it closes.
+        public let threshold: Double
+        /// Pool saturation, averaged over the trace.
+        public let meanSaturation: Double
+        /// The pool saturation that 99 % of the time stayed below.
+        public let p99Saturation: Double
+        /// The highest pool saturation.
+        public let peakSaturation: Double
+        /// How far the signal went beyond the threshold at its highest.
+        public let peakOvershoot: Double
+        /// How far it was beyond the threshold on average over all the time, 0 counted where it was not.
+        public let meanOvershoot: Double
+        /// The share of the time that the signal was beyond the threshold.
+        public let shareBeyond: Double
+    }
+
     /// The policy.
     public let policy: Policy
     /// Real-time users.
@@ -84,6 +104,8 @@ public struct PolicyResult: Sendable {
     public let drain: Drain?
     /// Set in a surge.
     public let surge: SurgeControl?
+    /// Set in the scenario of the gates.
+    public let gate: GateControl?
     /// Virtual time of the run.
     public let virtualSeconds: Double
     /// Real time of the run, by the caller's clock.

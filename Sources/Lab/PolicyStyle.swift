@@ -20,7 +20,7 @@ extension PageStyle {
         case .ungated: "ungated"
         case .enginePriority: "priority"
         case .liveCap: "cap"
-        case .budgetGate: "budget"
+        case .budgetGate, .gate: "budget"
         case .weir: "weir"
         case .oracle: "oracle"
         }

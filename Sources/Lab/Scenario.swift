@@ -7,6 +7,7 @@ public struct Scenario: Hashable, Sendable {
         case colocate
         case stepSurge
         case clumps
+        case gates
         case calibrate
     }
 
@@ -47,6 +48,19 @@ public struct Scenario: Hashable, Sendable {
                 .weir(enginePriority: false), .oracle(stepMilliseconds: 25),
             ]),
         Scenario(
+            name: "gates",
+            summary: "Each dispatch gate beside an endless offline job: how far beyond its threshold does the pool go?",
+            kind: .gates,
+            defaultPolicies: [.onlineOnly, .weir(enginePriority: false)]
+                + [
+                    GatePolicy(.constant), GatePolicy(.saturation, every: 1), GatePolicy(.saturation, every: 15),
+                    GatePolicy(.saturation, every: 15, polls: true), GatePolicy(.budget, every: 15),
+                    GatePolicy(.query, every: 1), GatePolicy(.query, every: 15), GatePolicy(.scrape, every: 1),
+                    GatePolicy(.redis, every: 1), GatePolicy(.redis, every: 15), GatePolicy(.localMax),
+                    GatePolicy(.composite, every: 15), GatePolicy(.composite, every: 15, polls: true),
+                    GatePolicy(.aimd),
+                ].map { .gate($0) }),
+        Scenario(
             name: "calibrate",
             summary: "The engine model beside eight measurements on an H100: can its figures be believed?",
             kind: .calibrate, defaultPolicies: []),
@@ -56,6 +70,24 @@ public struct Scenario: Hashable, Sendable {
     public static func named(_ name: String) throws(LabError) -> Scenario {
         guard let scenario = all.first(where: { $0.name == name }) else { throw .unknownScenario(name) }
         return scenario
+    }
+}
+
+/// The surges of `gates`: every so often generated traffic comes at three times its pace for a while.
+enum RecurringSurge {
+    private static let interval = TimeSpan.seconds(300)
+    private static let length = TimeSpan.seconds(30)
+    private static let factor = 3.0
+    private static let total = TimeSpan.seconds(1800)
+
+    static func applied(to trace: Trace) -> Trace {
+        var trace = trace
+        var begin = Instant.zero + interval
+        while begin + length <= Instant.zero + total {
+            trace = trace.surging(from: begin, to: begin + length * factor, factor: factor)
+            begin = begin + interval
+        }
+        return trace.cut(to: total)
     }
 }
 

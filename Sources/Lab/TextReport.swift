@@ -46,6 +46,12 @@ extension LabReport {
             ])
         }
         var lines = ["\(scenario.name): \(scenario.summary)", setupLine, limitsLine, "", table.text]
+        if let gates = GateTable(policies) {
+            var table = TextTable(GateTable.header)
+            for row in gates.rows { table.append(row) }
+            lines.append(table.text)
+            lines += GateTable.notes.map { Self.wrapped($0) }
+        }
         for result in policies {
             if let drain = result.drain, result.batch.served == result.batch.submitted {
                 let ratio = drain.workBoundSeconds > 0 ? drain.makespanSeconds / drain.workBoundSeconds : 0
@@ -63,6 +69,22 @@ extension LabReport {
             }
         }
         return lines.joined(separator: "\n") + "\n"
+    }
+
+    /// A paragraph in lines of at most 120 columns.
+    private static func wrapped(_ paragraph: String) -> String {
+        var lines = [""]
+        for word in paragraph.split(separator: " ") {
+            let line = lines[lines.count - 1]
+            if line.isEmpty {
+                lines[lines.count - 1] = String(word)
+            } else if line.count + 1 + word.count <= 120 {
+                lines[lines.count - 1] = line + " " + word
+            } else {
+                lines.append(String(word))
+            }
+        }
+        return lines.joined(separator: "\n")
     }
 
     private func calibrationText() -> String {

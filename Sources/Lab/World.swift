@@ -15,6 +15,8 @@ struct WorldSetup {
     var completionWindow: TimeSpan?
     /// A window in which step times are watched, and their limit in milliseconds.
     var watched: (from: Instant, to: Instant, limitMilliseconds: Double)?
+    /// A gate's signal that is watched, and the level at which the gate closes.
+    var gate: (signal: GateSignal, threshold: Double)?
 }
 
 /// How long a run may go on after its last arrival before it is given up.
@@ -63,6 +65,7 @@ func simulate(_ setup: WorldSetup, with initial: some Dispatcher) -> FinishedWor
         }
         if let wake = dispatcher.nextWake, wake <= now { dispatcher.wake(now: now, fleet: &fleet) }
         fleet.beginSteps(now: now)
+        if booksAtTraceEnd == nil { fleet.watchLevels(now: now) }
     }
     fleet.close(now: now)
     return FinishedWorld(

@@ -1,29 +1,31 @@
 /// What is wrong with a piece of JSON, and where.
-struct JSONScanError: Error, Hashable {
+public struct JSONScanError: Error, Hashable {
     /// The fault, for people.
-    let message: String
+    public let message: String
     /// Bytes before the fault.
-    let offset: Int
+    public let offset: Int
 }
 
 /// Reads JSON (RFC 8259) front to back from bytes in memory, and can step over a value and say where it lay.
 ///
 /// That is what the codec needs and general decoders do not give: the payload of a message has to be passed on byte for
 /// byte. Everything stepped over is checked, so that a malformed payload is refused at the door.
-struct JSONScanner {
+public struct JSONScanner {
     /// Arrays and objects may nest this deep; the depth bounds the recursion.
-    static let maximumDepth = 256
+    public static let maximumDepth = 256
 
     private let bytes: [UInt8]
-    private(set) var position: Int
+    /// Bytes read so far.
+    public private(set) var position: Int
 
-    init(_ bytes: [UInt8], at position: Int = 0) {
+    /// Reads from `position` on.
+    public init(_ bytes: [UInt8], at position: Int = 0) {
         self.bytes = bytes
         self.position = position
     }
 
     /// The byte that the next value begins with, white space skipped; nil at the end.
-    mutating func peek() -> UInt8? {
+    public mutating func peek() -> UInt8? {
         while position < bytes.count {
             switch bytes[position] {
             case 0x20, 0x09, 0x0A, 0x0D: position += 1
@@ -34,12 +36,12 @@ struct JSONScanner {
     }
 
     /// Checks that nothing but white space is left.
-    mutating func expectEnd() throws(JSONScanError) {
+    public mutating func expectEnd() throws(JSONScanError) {
         if peek() != nil { throw fault("unexpected text after the value") }
     }
 
     /// Reads an object; `visit` is called before each value and has to consume it.
-    mutating func readObject(
+    public mutating func readObject(
         _ visit: (_ scanner: inout JSONScanner, _ key: String) throws(JSONScanError) -> Void
     ) throws(JSONScanError) {
         try expect(UInt8(ascii: "{"), "an object")
@@ -56,7 +58,7 @@ struct JSONScanner {
     }
 
     /// Steps over one value of any kind and returns where it lies.
-    mutating func skipValue() throws(JSONScanError) -> Range<Int> {
+    public mutating func skipValue() throws(JSONScanError) -> Range<Int> {
         let first = peek()
         let start = position
         try skip(first, depth: 0)
@@ -125,7 +127,7 @@ struct JSONScanner {
 
 extension JSONScanner {
     /// Reads a string value.
-    mutating func readString() throws(JSONScanError) -> String {
+    public mutating func readString() throws(JSONScanError) -> String {
         let start = position
         let (range, hasEscapes) = try skipString()
         guard hasEscapes else {
@@ -175,12 +177,12 @@ extension JSONScanner {
     }
 
     /// Whether a number begins with this byte.
-    static func beginsNumber(_ byte: UInt8) -> Bool {
+    public static func beginsNumber(_ byte: UInt8) -> Bool {
         byte == UInt8(ascii: "-") || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
     }
 
     /// Reads a number and returns its text.
-    mutating func readNumber() throws(JSONScanError) -> Substring {
+    public mutating func readNumber() throws(JSONScanError) -> Substring {
         _ = peek()
         return Substring(decoding: bytes[try skipNumber()], as: UTF8.self)
     }

@@ -1,20 +1,16 @@
 public import Basics
 public import Delivery
 
-/// A durable queue of inference messages and their results: what a transport implements.
+/// A queue of inference messages as a processor sees it: what every transport implements.
 ///
-/// A message is enqueued, leased, and at the end completed. Whoever leases a message owns it until the lease runs out;
+/// A message is leased and at the end completed. Whoever leases a message owns it until the lease runs out;
 /// a lease can be extended, and given back with a time at which the message is to be tried again. Completing stores the
 /// result and removes the message in one step, so that a message has exactly one result however often it was leased.
 ///
+/// A transport whose broker cannot choose by target or by deadline takes messages into a `MessageStock` and chooses there.
+///
 /// All times are instants since the Unix epoch.
 public protocol MessageQueue: Sendable {
-    /// Stores messages; when this returns, the accepted ones survive the process.
-    ///
-    /// Idempotent by id: an id that is already known, waiting or finished, is not stored again. The receipts, one for each
-    /// message in order, say what became of it. The whole call is accepted or, by throwing, none of it.
-    func enqueue(_ messages: [InferenceMessage]) async throws -> [EnqueueReceipt]
-
     /// Takes up to `limit` messages whose time has come, except those whose target (`InferenceMessage.target`) is excluded.
     ///
     /// The highest priority class first; within a class tenants in turn, each getting the same share of bytes; within a
@@ -47,14 +43,36 @@ public protocol MessageQueue: Sendable {
     /// to be completed as cancelled. Empty if the task is cancelled.
     func nextCancellations() async throws -> [Lease]
 
+    /// How full the queue is.
+    func depth() async throws -> QueueDepth
+
+    /// Says that nothing more will be leased: what has been taken from a broker and not been leased goes back at once, and
+    /// so does everything released from now on. Until then a transport may keep a message that is released and could be
+    /// leased again, so that the broker does not deliver it in circles.
+    func stopLeasing()
+}
+
+extension MessageQueue {
+    /// Nothing to do for a queue that keeps nothing apart.
+    public func stopLeasing() {}
+}
+
+/// Where messages are handed in.
+public protocol MessageIntake: Sendable {
+    /// Stores messages; when this returns, the accepted ones survive the process.
+    ///
+    /// Idempotent by id: an id that is already known, waiting or finished, is not stored again. The receipts, one for each
+    /// message in order, say what became of it. The whole call is accepted or, by throwing, none of it.
+    func enqueue(_ messages: [InferenceMessage]) async throws -> [EnqueueReceipt]
+}
+
+/// Results that are kept by the queue itself and can be read again.
+public protocol ResultLog: Sendable {
     /// Up to `limit` results that were stored after the one at `cursor`, oldest first; a cursor of 0 starts at the first.
     func results(after cursor: Int64, limit: Int) async throws -> [StoredResult]
 
     /// Suspends until there is a result after `cursor`, or the task is cancelled.
     func waitForResults(after cursor: Int64) async throws
-
-    /// How full the queue is.
-    func depth() async throws -> QueueDepth
 }
 
 /// What became of one submitted message.

@@ -11,7 +11,7 @@ public enum ResultCodec {
     public static func encode(_ result: InferenceResult) -> [UInt8] {
         var line = JSONWriter(capacity: 512 + (result.payload?.count ?? 0) * 5 / 4)
         line.member("id", result.id)
-        line.member("request_token", result.generation)
+        if !result.generation.isEmpty { line.member("request_token", result.generation) }
         line.member("queue", result.queue)
         if !result.tenant.isEmpty { line.member("tenant", result.tenant) }
         if let statusCode = result.statusCode { line.member("status_code", statusCode) }

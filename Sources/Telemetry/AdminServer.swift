@@ -20,6 +20,7 @@ public struct AdminServer: Service {
     private let readiness: @Sendable () -> ReadinessReport
     private let status: @Sendable () -> StatusSnapshot
     private let onListening: @Sendable (Int) -> Void
+    private let answersProbesOnly: Bool
     private let logger: Logger
 
     /// Creates a server; it listens once `run()` is called.
@@ -30,11 +31,12 @@ public struct AdminServer: Service {
     ///   - registry: what `/metrics` shows.
     ///   - readiness: asked by each `/readyz`.
     ///   - status: asked by each `/status.json`.
+    ///   - answersProbesOnly: whether there are `/healthz` and `/readyz` alone.
     ///   - logger: for the listener's own messages.
     ///   - onListening: told the bound port once connections are accepted.
     public init(
         host: String, port: Int, registry: MetricsRegistry, readiness: @escaping @Sendable () -> ReadinessReport,
-        status: @escaping @Sendable () -> StatusSnapshot, logger: Logger,
+        status: @escaping @Sendable () -> StatusSnapshot, answersProbesOnly: Bool = false, logger: Logger,
         onListening: @escaping @Sendable (Int) -> Void = { _ in }
     ) {
         self.host = host
@@ -42,6 +44,7 @@ public struct AdminServer: Service {
         self.registry = registry
         self.readiness = readiness
         self.status = status
+        self.answersProbesOnly = answersProbesOnly
         self.logger = logger
         self.onListening = onListening
     }
@@ -76,6 +79,7 @@ public struct AdminServer: Service {
             let report = readiness()
             return Self.answer(report.isReady ? .ok : .serviceUnavailable, "application/json", report.json())
         }
+        if answersProbesOnly { return router }
         router.get("/metrics") { [registry] _, _ in
             Self.answer(.ok, ExpositionText.contentType, registry.render())
         }

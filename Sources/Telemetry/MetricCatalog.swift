@@ -155,11 +155,39 @@ public enum MetricCatalog {
             a priority as a number; `class` is `realtime` or `async`. Each metric has a bound on its series: label values beyond
             it share a series whose labels all say `other`, counted in `weir_metric_series_overflow_total`.
 
+
+            """
+        page += table(of: all)
+        page += """
+
+            ## Names of llm-d-async
+
+            The asynchronous path is also told under the names that llm-d-async uses, with its units (milliseconds) and labels, so
+            that dashboards and alerts made for it go on working.
+
+
+            """
+        page += table(of: AsyncMetricCatalog.all)
+        page += """
+
+            ## Names of the llm-d router
+
+            The state of the gateway's pools is also told under the names that the llm-d router uses, newer and older ones, so that
+            a processor elsewhere can gate on Weir (`prometheus-saturation`, `prometheus-budget`, `endpoint-scrape`).
+
+
+            """
+        page += table(of: RouterMetricCatalog.all)
+        return page
+    }
+
+    private static func table(of rows: [MetricDefinition]) -> String {
+        var page = """
             | metric | type | labels | series at most | meaning |
             |---|---|---|---|---|
 
             """
-        for row in all {
+        for row in rows {
             let type =
                 switch row.kind {
                 case .counter: "counter"

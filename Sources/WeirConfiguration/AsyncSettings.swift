@@ -5,6 +5,18 @@ extension Configuration {
     public struct Async: Hashable, Sendable {
         /// The queues that the processor takes work from.
         public var queues: [MessageQueue] = []
+        /// The gateway that requests of queues without one of their own are sent to; nil stands for this process's.
+        public var target: Target?
+        /// What queues share: bounds on requests under way, and gates.
+        public var workerPools: [WorkerPool] = []
+        /// Which waiting request goes next over several queues.
+        public var merge = Merge()
+        /// How the tenant of a request is told to the gateway.
+        public var fairness = Fairness()
+        /// The Prometheus server that gates ask; nil for none.
+        public var prometheus: Prometheus?
+        /// Changes that requests undergo before they are sent; the first that is meant for a request makes it.
+        public var transforms: [Transform] = []
         /// When a message that was not answered is tried again.
         public var retry = Retry()
         /// How clients hand in requests over HTTP.
@@ -14,42 +26,6 @@ extension Configuration {
 
         /// Creates a path without queues.
         public init() {}
-    }
-
-    /// A queue of asynchronous requests and its results.
-    public struct MessageQueue: Hashable, Sendable {
-        /// The queue's name.
-        public var name = ""
-        /// The queue is a file of this process; nil for none.
-        public var embedded: Embedded?
-        /// The objective, by name, that its requests run at; it must be sheddable.
-        public var objective = "batch"
-        /// How long a taken message stays ours without a sign of life; one is given every third of it.
-        public var lease = TimeSpan.seconds(15)
-        /// Most messages taken and not yet finished.
-        public var maxHeld = 1000
-        /// Most requests of this queue with endpoints at a time; nil leaves it to the pools.
-        public var maxInFlight: Int?
-
-        /// Creates a queue without a name or a store.
-        public init() {}
-
-        /// The embedded durable queue.
-        public struct Embedded: Hashable, Sendable {
-            /// The database file; it is made if it is missing.
-            public var path = ""
-            /// How long results are kept.
-            public var keepResults = TimeSpan.seconds(7 * 86_400)
-            /// How long messages that were given up are kept, with their requests.
-            public var keepDeadLetters = TimeSpan.seconds(30 * 86_400)
-            /// Results may use up to this, in bytes; beyond it the oldest go first. Nil sets no such limit.
-            public var maxResultBytes: Int?
-            /// The file may use up to this, in bytes; then no new requests are accepted.
-            public var maxFileBytes = 64 << 30
-
-            /// Creates a store without a file.
-            public init() {}
-        }
     }
 
     /// When a message that was not answered is tried again.
@@ -78,48 +54,24 @@ extension Configuration.Async: Section {
     static var fields: [Field<Self>] {
         [
             .sections("queues", \.queues, required: true, "The queues that work is taken from, at least one."),
+            .optionalSection(
+                "target", \.target,
+                "The HTTP gateway that requests of queues without a `target` of their own go to. Left out: the gateway of "
+                    + "this process."),
+            .sections(
+                "workerPools", \.workerPools,
+                "Bounds and gates that queues share by naming a pool. A pool called `default` is always there."),
+            .section("merge", \.merge, "Which waiting request goes next where queues share a pool of workers."),
+            .section(
+                "fairness", \.fairness, "How the tenant of a request is told to the gateway, to share capacity fairly."),
+            .optionalSection("prometheus", \.prometheus, "The Prometheus server that gates ask."),
+            .sections(
+                "transforms", \.transforms,
+                "Changes to requests before they are sent; the first that is meant for a request makes it."),
             .section("retry", \.retry, "When a message that was not answered is tried again."),
             .section(
                 "frontDoor", \.frontDoor, "How clients hand in asynchronous requests over HTTP and ask for them later."),
             .section("webhooks", \.webhooks, "Results that are posted to those who asked for it."),
-        ]
-    }
-}
-
-extension Configuration.MessageQueue: Section {
-    static var fields: [Field<Self>] {
-        [
-            .scalar("name", \.name, .text, required: true, "The queue's name in metrics and logs; unique."),
-            .optionalSection("embedded", \.embedded, "The queue is a file of this process."),
-            .scalar(
-                "objective", \.objective, .text, "The objective that its requests run at; its priority must be below 0."
-            ),
-            .scalar(
-                "lease", \.lease, .positiveDuration,
-                "How long a taken message stays with a taker that shows no sign of life; then another may take it."),
-            .scalar("maxHeld", \.maxHeld, .positiveCount, "Most messages taken from the queue and not yet finished."),
-            .optional(
-                "maxInFlight", \.maxInFlight, .positiveCount,
-                "Most requests of this queue with endpoints at a time. Left out: what the pools have room for."),
-        ]
-    }
-}
-
-extension Configuration.MessageQueue.Embedded: Section {
-    static var fields: [Field<Self>] {
-        [
-            .scalar("path", \.path, .text, required: true, "The database file; it is made if it is missing."),
-            .scalar("keepResults", \.keepResults, .positiveDuration, "How long results are kept."),
-            .scalar(
-                "keepDeadLetters", \.keepDeadLetters, .positiveDuration,
-                "How long messages that were given up are kept, to be looked at and run again."),
-            .optional(
-                "maxResultBytes", \.maxResultBytes, .size,
-                "Results may use up to this; beyond it the oldest are removed before their time. Left out: no such limit."
-            ),
-            .scalar(
-                "maxFileBytes", \.maxFileBytes, .size,
-                "The file may use up to this; then new requests are refused, and those accepted go on."),
         ]
     }
 }

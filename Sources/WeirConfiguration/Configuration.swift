@@ -5,7 +5,7 @@ public struct Configuration: Hashable, Sendable {
     public var gateway = Gateway()
     /// Probes, metrics and the status page.
     public var admin = Admin()
-    /// The pools of model servers; never empty in a configuration that was read from a file.
+    /// The pools of model servers; empty where all requests come from queues and go to another gateway.
     public var pools: [Pool] = []
     /// What a request may name to get its priority.
     public var objectives = Objective.defaults
@@ -16,13 +16,28 @@ public struct Configuration: Hashable, Sendable {
     public init() {}
 }
 
+extension Configuration {
+    /// Whether this process has a gateway; without one, all requests come from queues and go elsewhere.
+    public var runsGateway: Bool { !pools.isEmpty }
+
+    /// The queue that clients hand requests in to over HTTP; nil if they cannot.
+    ///
+    /// It is the one that `async.frontDoor.queue` names, or else the first embedded one.
+    public var frontDoorQueue: MessageQueue? {
+        guard runsGateway, let async, async.frontDoor.enabled else { return nil }
+        return async.queues.first { $0.embedded != nil && $0.name == async.frontDoor.queue ?? $0.name }
+    }
+}
+
 extension Configuration: Section {
     static var fields: [Field<Self>] {
         [
             .section("gateway", \.gateway, "The real-time path: the HTTP listener that clients talk to."),
             .section("admin", \.admin, "The listener for probes, metrics and the status page."),
             .sections(
-                "pools", \.pools, required: true, "The pools of model servers. A pool serves one or more models."),
+                "pools", \.pools,
+                "The pools of model servers. A pool serves one or more models. Required, unless every queue has a `target`: "
+                    + "then this process runs without a gateway."),
             .sections(
                 "objectives", \.objectives,
                 "Names that a request may carry to get a priority. Left out: `realtime` at 0 and `batch` at -1."),
@@ -36,6 +51,8 @@ extension Configuration {
     public struct Admin: Hashable, Sendable {
         /// Where the admin server listens.
         public var listen = ListenAddress(host: "127.0.0.1", port: 9090)
+        /// A second address, for the probes alone; nil for none.
+        public var healthListen: ListenAddress?
 
         /// Creates the defaults.
         public init() {}
@@ -67,7 +84,10 @@ extension Configuration.Admin: Section {
         [
             .scalar(
                 "listen", \.listen, .listenAddress,
-                "Address of `/healthz`, `/readyz`, `/metrics` and the status page. Port 0 takes a free one.")
+                "Address of `/healthz`, `/readyz`, `/metrics` and the status page. Port 0 takes a free one."),
+            .optional(
+                "healthListen", \.healthListen, .listenAddress,
+                "A second address, for `/healthz` and `/readyz` alone. Left out: there is none."),
         ]
     }
 }

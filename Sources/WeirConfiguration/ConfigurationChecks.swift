@@ -10,14 +10,20 @@ extension Configuration {
 
     /// What is wrong between the keys of a configuration whose values are each right.
     func faults(enginePresets: [String]) -> [Fault] {
-        poolFaults(enginePresets: enginePresets) + objectiveFaults + tenantFaults + queueFaults + frontDoorFaults
+        poolFaults(enginePresets: enginePresets) + objectiveFaults + tenantFaults + asyncFaults + frontDoorFaults
             + webhookFaults
             + limitFaults + listenerFaults
     }
 
     private func poolFaults(enginePresets: [String]) -> [Fault] {
         var faults: [Fault] = []
-        if pools.isEmpty { faults.append(Fault(keyPath: "pools", message: "needs at least one pool")) }
+        if pools.isEmpty, async?.queues.isEmpty ?? true {
+            faults.append(
+                Fault(
+                    keyPath: "pools",
+                    message: "is required, unless there are queues whose requests go to another gateway"
+                ))
+        }
         faults += Self.duplicates(pools.map(\.name)) { "pools[\($0)].name" }
         var poolOfModel: [String: String] = [:]
         var poolOfURL: [EndpointURL: String] = [:]
@@ -56,40 +62,6 @@ extension Configuration {
 
     private var objectiveFaults: [Fault] { Self.duplicates(objectives.map(\.name)) { "objectives[\($0)].name" } }
 
-    private var queueFaults: [Fault] {
-        guard let async else { return [] }
-        var faults = Self.duplicates(async.queues.map(\.name)) { "async.queues[\($0)].name" }
-        if async.queues.isEmpty { faults.append(Fault(keyPath: "async.queues", message: "needs at least one queue")) }
-        if async.retry.base > async.retry.cap {
-            let cap = DurationText.text(async.retry.cap)
-            faults.append(Fault(keyPath: "async.retry.base", message: "must not be longer than the cap (\(cap))"))
-        }
-        faults += Self.duplicates(async.queues.map { $0.embedded?.path ?? "" }) { "async.queues[\($0)].embedded.path" }
-        for (index, queue) in async.queues.enumerated() {
-            let place = "async.queues[\(index)]"
-            if queue.embedded == nil {
-                faults.append(Fault(keyPath: place, message: "says nothing about where it is kept; add embedded"))
-            }
-            if let objective = objectives.first(where: { $0.name == queue.objective }) {
-                if objective.priority >= 0 {
-                    faults.append(
-                        Fault(
-                            keyPath: "\(place).objective",
-                            message:
-                                "\"\(queue.objective)\" has priority \(objective.priority); asynchronous work needs one below 0"
-                        ))
-                }
-            } else {
-                let near = Suggestion.nearest(to: queue.objective, among: objectives.map(\.name))
-                let hint = near.map { "; did you mean \($0)?" } ?? ""
-                faults.append(
-                    Fault(
-                        keyPath: "\(place).objective", message: "there is no objective \"\(queue.objective)\"\(hint)"))
-            }
-        }
-        return faults
-    }
-
     private var tenantFaults: [Fault] {
         var faults = Self.duplicates(gateway.tenants.map(\.name)) { "gateway.tenants[\($0)].name" }
         var ownerOfKey: [Secret: String] = [:]
@@ -106,12 +78,17 @@ extension Configuration {
     }
 
     private var frontDoorFaults: [Fault] {
-        guard let async, let name = async.frontDoor.queue, !async.queues.contains(where: { $0.name == name }) else {
-            return []
+        guard let async, let name = async.frontDoor.queue else { return [] }
+        let place = "async.frontDoor.queue"
+        guard let queue = async.queues.first(where: { $0.name == name }) else {
+            let hint = Suggestion.hint(for: name, among: async.queues.map(\.name))
+            return [Fault(keyPath: place, message: "there is no queue \"\(name)\"\(hint)")]
         }
-        let near = Suggestion.nearest(to: name, among: async.queues.map(\.name))
-        let hint = near.map { "; did you mean \($0)?" } ?? ""
-        return [Fault(keyPath: "async.frontDoor.queue", message: "there is no queue \"\(name)\"\(hint)")]
+        if queue.embedded == nil {
+            return [Fault(keyPath: place, message: "needs an embedded queue; \"\(name)\" is kept elsewhere")]
+        }
+        guard pools.isEmpty else { return [] }
+        return [Fault(keyPath: place, message: "there is no gateway to hand requests in at: it needs pools")]
     }
 
     private var webhookFaults: [Fault] {
@@ -136,12 +113,26 @@ extension Configuration {
     }
 
     private var listenerFaults: [Fault] {
-        guard gateway.listen == admin.listen, admin.listen.port != 0 else { return [] }
-        return [Fault(keyPath: "admin.listen", message: "is the same address as gateway.listen")]
+        var faults: [Fault] = []
+        if gateway.listen == admin.listen, admin.listen.port != 0, !pools.isEmpty {
+            faults.append(Fault(keyPath: "admin.listen", message: "is the same address as gateway.listen"))
+        }
+        if let health = admin.healthListen, health.port != 0 {
+            if health == admin.listen {
+                faults.append(
+                    Fault(
+                        keyPath: "admin.healthListen",
+                        message: "is the same address as admin.listen, where the probes are anyway"))
+            } else if health == gateway.listen, !pools.isEmpty {
+                faults.append(
+                    Fault(keyPath: "admin.healthListen", message: "is the same address as gateway.listen"))
+            }
+        }
+        return faults
     }
 
     /// A fault for each name that an earlier one already has; empty names stand for "none".
-    private static func duplicates(_ names: [String], at place: (Int) -> String) -> [Fault] {
+    static func duplicates(_ names: [String], at place: (Int) -> String) -> [Fault] {
         var seen: Set<String> = []
         var faults: [Fault] = []
         for (index, name) in names.enumerated() where !name.isEmpty && !seen.insert(name).inserted {

@@ -46,15 +46,27 @@ extension Configuration {
             throw ConfigurationError(problems: [syntaxProblem(error, file: file)])
         }
         var reader = ConfigurationReader(file: file, environment: environment)
-        let configuration = reader.section(Configuration.self, root, at: "")
         // A missing or misread value would make half of the semantic messages wrong, so these come second.
-        if let configuration, reader.problems.isEmpty {
+        if var configuration = reader.section(Configuration.self, root, at: ""), reader.problems.isEmpty {
+            configuration.completeRedisURLs(from: environment, reporting: &reader)
             for fault in configuration.faults(enginePresets: enginePresets) {
                 reader.report(fault.keyPath, fault.message)
             }
             if reader.problems.isEmpty { return configuration }
         }
         throw ConfigurationError(problems: reader.problems)
+    }
+
+    /// Checks a configuration that was put together in another way than from a file.
+    ///
+    /// - Parameters:
+    ///   - file: what errors name in the place of a file.
+    ///   - enginePresets: as for `load`.
+    /// - Throws: everything that is wrong between keys whose values are each right.
+    public func check(file: String, enginePresets: [String] = []) throws(ConfigurationError) {
+        let problems = faults(enginePresets: enginePresets).prefix(ConfigurationError.limit)
+            .map { ConfigurationProblem(file: file, keyPath: $0.keyPath, message: $0.message) }
+        guard problems.isEmpty else { throw ConfigurationError(problems: problems) }
     }
 
     /// The configuration of `weir serve --endpoint URL…`: one pool called `default` whose endpoints are asked for their
@@ -91,6 +103,27 @@ extension Configuration {
         guard problems.isEmpty else { throw ConfigurationError(problems: problems) }
         return configuration
     }
+
+    /// Gives Redis queues without a server the one that the environment names.
+    private mutating func completeRedisURLs(
+        from environment: [String: String], reporting reader: inout ConfigurationReader
+    ) {
+        for index in async?.queues.indices ?? 0..<0 where async?.queues[index].redis.map({ $0.url == nil }) ?? false {
+            let place = "async.queues[\(index)].redis.url"
+            guard let text = environment[Self.redisVariable] else {
+                reader.report(place, "is required: write it, or set \(Self.redisVariable)")
+                continue
+            }
+            do throws(ScalarFault) {
+                async?.queues[index].redis?.url = try RedisURL(parsing: text)
+            } catch {
+                reader.report(place, "\(Self.redisVariable): \(error.message)")
+            }
+        }
+    }
+
+    /// The environment variable that names the Redis server of queues that name none.
+    public static let redisVariable = "REDIS_URL"
 
     private static func syntaxProblem(_ error: any Error, file: String) -> ConfigurationProblem {
         var problem = ConfigurationProblem(file: file, keyPath: "", message: "is not valid YAML")

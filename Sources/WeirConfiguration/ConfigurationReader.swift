@@ -19,7 +19,9 @@ struct ConfigurationReader {
     mutating func report(_ keyPath: String, at mark: Mark? = nil, _ message: String) {
         guard problems.count < ConfigurationError.limit else { return }
         var written = keyPath
-        while marks[written] == nil, let dot = written.lastIndex(of: ".") { written = String(written[..<dot]) }
+        while marks[written] == nil, !written.isEmpty {
+            written = written.lastIndex(of: ".").map { String(written[..<$0]) } ?? ""
+        }
         let mark = mark ?? marks[written]
         problems.append(
             ConfigurationProblem(
@@ -33,17 +35,13 @@ struct ConfigurationReader {
             report(path, at: node.mark, "expected one value (\(format.name)), found \(node.kind)")
             return nil
         }
-        do throws(EnvironmentReferences.Fault) {
-            let text = try EnvironmentReferences.expand(scalar.string, environment: environment)
-            do throws(ScalarFault) {
-                return try format.parse(text)
-            } catch {
-                report(path, at: node.mark, error.message)
-            }
+        guard let text = expanded(scalar, at: path) else { return nil }
+        do throws(ScalarFault) {
+            return try format.parse(text)
         } catch {
             report(path, at: node.mark, error.message)
+            return nil
         }
-        return nil
     }
 
     /// The elements of a list; nil if the node is something else, which is not repeated if it is secret.
@@ -53,6 +51,36 @@ struct ConfigurationReader {
             return nil
         }
         return Array(sequence)
+    }
+
+    /// The entries of a mapping whose keys are the user's own, those without a value left out; nil if the node is something
+    /// else, which is not repeated if it is secret.
+    mutating func entries(_ node: Node, at path: String, isSecret: Bool = false) -> [(key: String, value: Node)]? {
+        marks[path] = node.mark
+        guard case .mapping(let mapping) = node else {
+            report(path, at: node.mark, "expected a mapping, found \(isSecret ? "something else" : node.kind)")
+            return nil
+        }
+        var entries: [(key: String, value: Node)] = []
+        for (keyNode, child) in mapping {
+            guard case .scalar(let key) = keyNode else {
+                report(path, at: keyNode.mark, "expected a name as key, found \(keyNode.kind)")
+                continue
+            }
+            if !child.isNull { entries.append((key.string, child)) }
+        }
+        return entries
+    }
+
+    /// The text of a scalar with its references to the environment replaced; nil if one of them is wrong.
+    mutating func expanded(_ scalar: Node.Scalar, at path: String) -> String? {
+        marks[path] = scalar.mark
+        do throws(EnvironmentReferences.Fault) {
+            return try EnvironmentReferences.expand(scalar.string, environment: environment)
+        } catch {
+            report(path, at: scalar.mark, error.message)
+            return nil
+        }
     }
 
     /// A section with its defaults replaced by what the node says; nil if the node is not a mapping.
@@ -105,7 +133,7 @@ extension Node {
     }
 
     /// Whether the file leaves the value out.
-    fileprivate var isNull: Bool {
+    var isNull: Bool {
         guard case .scalar(let scalar) = self else { return false }
         return scalar.style == .plain && ConfigurationReader.nullWords.contains(scalar.string)
     }

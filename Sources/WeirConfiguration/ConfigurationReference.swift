@@ -49,8 +49,13 @@ public enum ConfigurationReference {
 
 extension Configuration {
     /// The configuration as YAML with every default filled in; reading it gives the same configuration again.
-    public func effectiveYAML() -> String {
+    public func effectiveYAML() -> String { yaml(.full) }
+
+    /// The configuration as YAML without what is at its default: what a person would write.
+    public func briefYAML() -> String { yaml(.brief) }
+
+    private func yaml(_ form: NodeForm) -> String {
         // Serialising fails only for nodes that this code does not build: it makes plain mappings, lists and scalars.
-        (try? Yams.serialize(node: node, width: -1)) ?? ""
+        (try? Yams.serialize(node: node(form), width: -1)) ?? ""
     }
 }

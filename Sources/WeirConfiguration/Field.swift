@@ -15,15 +15,15 @@ struct Field<Root> {
     let meaning: String
     /// Reads the key's node into the section; reports what is wrong to the reader instead of throwing.
     let read: (Node, String, inout ConfigurationReader, inout Root) -> Void
-    /// The key's value as a node; nil when it is not set.
-    let node: (Root) -> Node?
+    /// The key's value as a node, with or without what is default below it; nil when it is not set.
+    let node: (Root, NodeForm) -> Node?
     /// The rows of the reference for what lies below this key, given the key's path.
     let rowsBelow: (String) -> [ConfigurationReference.Row]
 
-    private init(
+    init(
         key: String, type: String, isRequired: Bool = false, meaning: String,
         read: @escaping (Node, String, inout ConfigurationReader, inout Root) -> Void,
-        node: @escaping (Root) -> Node?,
+        node: @escaping (Root, NodeForm) -> Node?,
         rowsBelow: @escaping (String) -> [ConfigurationReference.Row] = { _ in [] }
     ) {
         self.key = key
@@ -45,7 +45,7 @@ struct Field<Root> {
             read: { node, place, reader, root in
                 if let value = reader.scalar(node, at: place, format) { root[keyPath: path] = value }
             },
-            node: { Node.text(format.print($0[keyPath: path])) })
+            node: { root, _ in Node.text(format.print(root[keyPath: path])) })
     }
 
     /// A scalar that may be left out.
@@ -57,7 +57,7 @@ struct Field<Root> {
             read: { node, place, reader, root in
                 if let value = reader.scalar(node, at: place, format) { root[keyPath: path] = value }
             },
-            node: { root in root[keyPath: path].map { Node.text(format.print($0)) } })
+            node: { root, _ in root[keyPath: path].map { Node.text(format.print($0)) } })
     }
 
     /// A list of scalars.
@@ -73,7 +73,7 @@ struct Field<Root> {
                     reader.scalar(element, at: "\(place)[\(index)]", format)
                 }
             },
-            node: { Node($0[keyPath: path].map { Node.text(format.print($0)) }, .implicit, .flow) })
+            node: { root, _ in Node(root[keyPath: path].map { Node.text(format.print($0)) }, .implicit, .flow) })
     }
 
     /// A section with defaults of its own.
@@ -85,7 +85,10 @@ struct Field<Root> {
             read: { node, place, reader, root in
                 if let value = reader.section(Child.self, node, at: place) { root[keyPath: path] = value }
             },
-            node: { $0[keyPath: path].node },
+            node: { root, form in
+                let node = root[keyPath: path].node(form)
+                return form == .brief && node.mapping?.isEmpty == true ? nil : node
+            },
             rowsBelow: { Child.rows(below: $0) })
     }
 
@@ -98,7 +101,7 @@ struct Field<Root> {
             read: { node, place, reader, root in
                 if let value = reader.section(Child.self, node, at: place) { root[keyPath: path] = value }
             },
-            node: { $0[keyPath: path]?.node },
+            node: { root, form in root[keyPath: path]?.node(form) },
             rowsBelow: { Child.rows(below: $0) })
     }
 
@@ -114,15 +117,29 @@ struct Field<Root> {
                     reader.section(Child.self, element, at: "\(place)[\(index)]")
                 }
             },
-            node: { Node($0[keyPath: path].map(\.node)) },
+            node: { root, form in Node(root[keyPath: path].map { $0.node(form) }) },
             rowsBelow: { Child.rows(below: $0 + "[]") })
     }
 }
 
+/// How much of a section is printed.
+enum NodeForm {
+    /// Everything that is set, defaults included.
+    case full
+    /// What is required, and what differs from its default.
+    case brief
+}
+
 extension Section {
-    /// The section as a mapping of everything that is set, defaults included.
-    var node: Node {
-        Node(Self.fields.compactMap { field in field.node(self).map { (Node(field.key), $0) } })
+    /// The section as a mapping.
+    func node(_ form: NodeForm) -> Node {
+        let defaults = Self()
+        return Node(
+            Self.fields.compactMap { field in
+                guard let node = field.node(self, form) else { return nil }
+                if form == .brief, !field.isRequired, node == field.node(defaults, form) { return nil }
+                return (Node(field.key), node)
+            })
     }
 
     /// The rows of the reference for the keys of this section.
@@ -130,7 +147,7 @@ extension Section {
         let defaults = Self()
         return fields.flatMap { field in
             let keyPath = path.isEmpty ? field.key : "\(path).\(field.key)"
-            let defaultText = field.isRequired ? nil : field.node(defaults)?.defaultText
+            let defaultText = field.isRequired ? nil : field.node(defaults, .full)?.defaultText
             let row = ConfigurationReference.Row(
                 keyPath: keyPath, type: field.type, isRequired: field.isRequired, defaultText: defaultText,
                 meaning: field.meaning)

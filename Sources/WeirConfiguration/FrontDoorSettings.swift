@@ -5,7 +5,7 @@ extension Configuration {
     public struct FrontDoor: Hashable, Sendable {
         /// Whether requests are accepted into a queue over HTTP at all.
         public var enabled = true
-        /// The queue, by name, that takes them; nil takes the first.
+        /// The queue, by name, that takes them; nil takes the first embedded one.
         public var queue: String?
         /// The time in which a request without a deadline has to be done.
         public var completionWindow = TimeSpan.seconds(86_400)
@@ -24,7 +24,9 @@ extension Configuration.FrontDoor: Section {
         [
             .scalar(
                 "enabled", \.enabled, .boolean, "Whether requests are accepted into a queue over HTTP at all."),
-            .optional("queue", \.queue, .text, "The queue, by name, that takes them. Left out: the first."),
+            .optional(
+                "queue", \.queue, .text,
+                "The queue, by name, that takes them; an embedded one. Left out: the first of these."),
             .scalar(
                 "completionWindow", \.completionWindow, .positiveDuration,
                 "The time in which a request that names no deadline has to be done."),

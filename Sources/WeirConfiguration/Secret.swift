@@ -23,14 +23,16 @@ extension ScalarFormat where Value == Secret {
     /// A secret of at least so many characters that can stand in a header field. No complaint repeats any of it.
     static func secret(minimumCharacters: Int) -> Self {
         Self(
-            name: "secret, at least \(minimumCharacters) characters", isSecret: true,
+            name: minimumCharacters > 1 ? "secret, at least \(minimumCharacters) characters" : "secret", isSecret: true,
             parse: { text throws(ScalarFault) in
                 guard text.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
                     throw ScalarFault(message: "must be printable ASCII without spaces")
                 }
                 guard text.utf8.count >= minimumCharacters else {
                     throw ScalarFault(
-                        message: "must have at least \(minimumCharacters) characters, found \(text.utf8.count)")
+                        message: minimumCharacters > 1
+                            ? "must have at least \(minimumCharacters) characters, found \(text.utf8.count)"
+                            : "must not be empty")
                 }
                 return Secret(text)
             },

@@ -1,10 +1,10 @@
 /// Finds the word that a misspelt one was meant to be.
-enum Suggestion {
+public enum Suggestion {
     /// The candidate nearest to `word` ignoring case, if it is near enough to be a slip of the keyboard.
     ///
     /// Near enough: at most a third of the letters differ (and two are always allowed), with the first candidate
     /// winning a tie.
-    static func nearest(to word: String, among candidates: [String]) -> String? {
+    public static func nearest(to word: String, among candidates: [String]) -> String? {
         let wanted = Array(word.lowercased().unicodeScalars.prefix(64))
         let allowed = max(2, wanted.count / 3)
         var best: (word: String, distance: Int)?
@@ -13,6 +13,11 @@ enum Suggestion {
             if distance <= allowed, distance < best?.distance ?? .max { best = (candidate, distance) }
         }
         return best?.word
+    }
+
+    /// What to add to a complaint about `word`: a question whether a near candidate was meant, or nothing.
+    static func hint(for word: String, among candidates: [String]) -> String {
+        nearest(to: word, among: candidates).map { "; did you mean \($0)?" } ?? ""
     }
 
     /// Optimal string alignment distance: insertions, deletions, substitutions and swaps of neighbours count one each.

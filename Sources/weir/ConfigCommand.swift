@@ -19,7 +19,9 @@ struct ConfigCommand: ParsableCommand {
         func run() throws {
             let configuration = try ConfigurationFile.load(file)
             let endpoints = configuration.pools.reduce(0) { $0 + $1.endpoints.count }
-            print("\(file) is sound: \(configuration.pools.count) pool(s), \(endpoints) endpoint(s)")
+            let queues = configuration.async?.queues.count ?? 0
+            print(
+                "\(file) is sound: \(configuration.pools.count) pool(s), \(endpoints) endpoint(s), \(queues) queue(s)")
         }
     }
 

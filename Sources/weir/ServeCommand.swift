@@ -39,7 +39,7 @@ struct ServeCommand: AsyncParsableCommand {
     func run() async throws {
         let service = WeirService(configuration: try settings(), version: Version.current)
         do {
-            try await service.run(onReady: Self.announce, untilStopped: { await Signals.wait() })
+            try await service.run(onReady: ServiceAnnouncement.write, untilStopped: { await Signals.wait() })
         } catch let error as ServiceError {
             throw error.isConfiguration ? CommandFailure.usage(error.description) : .failed(error.description)
         }
@@ -67,32 +67,5 @@ struct ServeCommand: AsyncParsableCommand {
             throw CommandFailure.usage("\(option): expected host:port, found \(text)")
         }
         return address
-    }
-
-    /// What was found, where to reach it, and a command to paste.
-    private static func announce(_ started: WeirService.Started) {
-        for pool in started.pools {
-            for endpoint in pool.endpoints {
-                var line = "endpoint \(endpoint.name): "
-                line +=
-                    endpoint.isUp ? "up, \(endpoint.engine ?? "engine unknown")" : "down; it is probed until it answers"
-                if let tokens = endpoint.kvTokens { line += ", KV cache of \(tokens) tokens" }
-                StandardStreams.error(line)
-            }
-            let models = pool.models.isEmpty ? "none found yet" : pool.models.joined(separator: ", ")
-            StandardStreams.error("pool \(pool.name): models \(models)")
-        }
-        for path in started.queuePaths { StandardStreams.error("queue    \(path)") }
-        StandardStreams.error("gateway  \(started.gatewayURL)")
-        StandardStreams.error("admin    \(started.adminURL)")
-        if let model = started.pools.lazy.compactMap(\.models.first).first {
-            StandardStreams.error(
-                """
-                try it:
-                  curl \(started.gatewayURL)/v1/chat/completions -H 'content-type: application/json' \\
-                    -d '{"model":"\(model)","max_tokens":32,"messages":[{"role":"user","content":"Hello!"}]}'
-                """)
-        }
-        StandardStreams.error("ready")
     }
 }

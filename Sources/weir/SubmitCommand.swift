@@ -1,5 +1,6 @@
 import ArgumentParser
 import Basics
+import Composition
 import Delivery
 import EmbeddedQueue
 import Foundation
@@ -20,11 +21,19 @@ struct SubmitCommand: AsyncParsableCommand {
 
     @OptionGroup var queueOptions: QueueOptions
 
+    @Option(help: "A configuration file whose queue to use, in Redis or Pub/Sub for example, in place of --queue.")
+    var config: String?
+
+    @Option(help: "With --config: the name of the queue, if the file has several.")
+    var queueName: String?
+
     @Option(help: "Time in which requests without a deadline have to be done, in seconds.")
     var window: Double = 86_400
 
-    @Option(help: "The path of requests that name none.")
-    var path: String = "/v1/chat/completions"
+    @Option(help: "The path of requests that name none. Default: \(defaultPath), or with --config what the queue says.")
+    var path: String?
+
+    private static let defaultPath = "/v1/chat/completions"
 
     @Option(help: "Put before every id, so that files whose ids overlap can share a queue.")
     var idPrefix: String = ""
@@ -40,6 +49,11 @@ struct SubmitCommand: AsyncParsableCommand {
     var priority: Int?
 
     func validate() throws {
+        guard config == nil || queueOptions.queue == nil else {
+            throw ValidationError(
+                "--queue names a file; with --config, --queue-name names a queue of the configuration.")
+        }
+        guard config != nil || queueName == nil else { throw ValidationError("--queue-name goes with --config.") }
         guard window > 0 else { throw ValidationError("--window must be above 0 seconds.") }
         if let priority, !InferenceMessage.priorityRange.contains(priority) {
             let range = InferenceMessage.priorityRange
@@ -55,7 +69,7 @@ struct SubmitCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let queue = try queueOptions.open(createsFile: true)
+        let queue = try await openQueue()
         var input: LineReader
         do {
             input = try LineReader(path: file)
@@ -66,7 +80,8 @@ struct SubmitCommand: AsyncParsableCommand {
         var batch: [InferenceMessage] = []
         var batchBytes = 0
         let defaults = MessageDefaults(
-            now: SystemClock().now(), completionWindow: .seconds(window), path: path, idPrefix: idPrefix)
+            now: SystemClock().now(), completionWindow: .seconds(window), path: path ?? queue.path,
+            idPrefix: idPrefix)
         do {
             while let line = try input.next() {
                 if line.allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }) { continue }
@@ -81,22 +96,49 @@ struct SubmitCommand: AsyncParsableCommand {
                     if tally.malformed <= 20 { StandardStreams.error("\(file):\(input.lineNumber): \(error)") }
                 }
                 if batch.count >= 2000 || batchBytes >= 16 << 20 {
-                    try await tally.submit(batch, to: queue)
+                    try await tally.submit(batch, to: queue.intake)
                     batch.removeAll(keepingCapacity: true)
                     batchBytes = 0
                     tally.showProgress(bytesRead: input.bytesRead)
                 }
             }
-            try await tally.submit(batch, to: queue)
-        } catch let error as MessageQueueError {
-            throw CommandFailure.failed("\(error); \(tally.accepted) requests were accepted before that")
+            try await tally.submit(batch, to: queue.intake)
         } catch let error as LineReader.Failure {
             throw CommandFailure.failed("\(file):\(input.lineNumber + 1): \(error.reason)")
+        } catch {
+            throw CommandFailure.failed("\(error); \(tally.accepted) requests were accepted before that")
         }
         tally.showProgress(bytesRead: input.bytesRead, isLast: true)
-        try queue.close()
-        print(tally.summary(queue: queueOptions.path))
+        try await queue.close()
+        print(tally.summary(queue: queue.place))
         if tally.malformed + tally.conflicts > 0 { throw ExitCode(1) }
+    }
+}
+
+/// Where the lines go.
+private struct Destination {
+    let intake: any MessageIntake
+    let place: String
+    /// The path of requests that name none.
+    let path: String
+    let close: () async throws -> Void
+}
+
+extension SubmitCommand {
+    private func openQueue() async throws -> Destination {
+        guard let config else {
+            let queue = try queueOptions.open(createsFile: true)
+            return Destination(
+                intake: queue, place: queueOptions.path, path: Self.defaultPath, close: { try queue.close() })
+        }
+        let settings = try ConfigurationFile.load(config)
+        do throws(ServiceError) {
+            let queue = try await QueueIntake.open(queueName, of: settings)
+            return Destination(
+                intake: queue.intake, place: queue.place, path: queue.path, close: { try await queue.close() })
+        } catch {
+            throw error.isConfiguration ? CommandFailure.usage(error.description) : .failed(error.description)
+        }
     }
 }
 
@@ -110,7 +152,7 @@ private struct SubmissionTally {
 
     init(totalBytes: Int?) { self.totalBytes = totalBytes }
 
-    mutating func submit(_ batch: [InferenceMessage], to queue: EmbeddedQueue) async throws {
+    mutating func submit(_ batch: [InferenceMessage], to queue: any MessageIntake) async throws {
         guard !batch.isEmpty else { return }
         for (message, receipt) in zip(batch, try await queue.enqueue(batch)) {
             switch receipt {

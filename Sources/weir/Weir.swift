@@ -7,8 +7,9 @@ struct Weir: AsyncParsableCommand {
         abstract: "One pool of model servers, two tempos: real-time first, batch on whatever is left.",
         version: "weir \(Version.current)",
         subcommands: [
-            ServeCommand.self, SimCommand.self, DemoCommand.self, LabCommand.self, SubmitCommand.self,
-            ResultsCommand.self, QueueCommand.self, ConfigCommand.self,
+            ServeCommand.self, AsyncCommand.self, SimCommand.self, DemoCommand.self, LabCommand.self,
+            SubmitCommand.self,
+            ResultsCommand.self, QueueCommand.self, PubSubCommand.self, ConfigCommand.self,
         ]
     )
 }

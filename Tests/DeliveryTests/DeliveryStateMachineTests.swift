@@ -150,6 +150,32 @@ private func machine(
         #expect(machine.record.sheds == 1 && machine.record.failures == 0)
     }
 
+    @Test func aMessageThatAGatePutsOffComesBackLaterAndHasNotFailed() throws {
+        var machine = DeliveryTests.machine(policy: RetryPolicy(maximumFailures: 1))
+        for _ in 0..<5 {
+            let disposition = attempt(
+                &machine, .rejected(.postponed, reason: "quota of team a is used up", retryAfter: .seconds(3)))
+            guard case .postpone(let readyAt) = disposition else {
+                Issue.record("expected to be put off, not \(disposition)")
+                return
+            }
+            #expect(readyAt >= epoch + .seconds(3) && readyAt < epoch + .seconds(4))
+        }
+        #expect(machine.record.failures == 0)
+    }
+
+    @Test func aMessageIsNotPutOffBeyondItsDeadline() {
+        var machine = DeliveryTests.machine(leased(message(window: .seconds(10))))
+        let disposition = attempt(&machine, .rejected(.postponed, reason: "quota", retryAfter: .seconds(300)))
+        #expect(disposition == .postpone(until: epoch + .seconds(9)))
+    }
+
+    @Test mutating func aMessageThatAGateDropsEndsWithItsReason() throws {
+        let result = try result(attempt(&machine, .dropped(reason: "saturated")))
+        #expect(result.errorCode == .gateDropped && result.statusCode == nil && !result.isSuccess)
+        #expect(result.errorMessage?.contains("saturated") == true)
+    }
+
     @Test mutating func aMessagePastItsDeadlineIsNeverOffered() throws {
         guard case .complete(let result) = machine.begin(serviceTime: .zero, now: epoch + .seconds(3600)) else {
             Issue.record("expected a result")

@@ -41,7 +41,7 @@ import Testing
             case .awaitCapacity:
                 #expect(deadline - now > policy.minimumRemaining, "seed \(seed)")
                 now = now + .seconds(generator.unit())
-            case .release(let instant):
+            case .release(let instant), .postpone(let instant):
                 #expect(instant > now && instant < deadline, "seed \(seed)")
                 now = instant
             }

@@ -50,6 +50,7 @@ class Request:
     path: str
     headers: dict
     body: dict
+    raw: bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +137,7 @@ class ModelServer:
         name = found[1].decode() if found else ""
         number = self._counts[name] = self._counts.get(name, 0) + 1
         self.note("begin", name, headers.get("x-request-id", ""))
-        request = Request(name, number, path, headers, json.loads(body))
+        request = Request(name, number, path, headers, json.loads(body), body)
         self.requests.append(request)
         fate = self.behaviour(request)
         if fate.kind == "hang":

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from model_server import Fate, ModelServer
+from model_server import Fate
 from weir_processes import Gateway, call, depth, eventually, results, submit
 
 SATURATED = ("x-llm-d-request-dropped-reason", "rejected-saturated")
@@ -34,12 +34,6 @@ async:
 """
     )
     return path
-
-
-@pytest.fixture
-def servers(processes):
-    """Starts model servers that end with the test."""
-    return lambda *arguments, **options: processes(ModelServer, *arguments, **options)
 
 
 # MARK: Stopping

@@ -4,20 +4,17 @@
 """
 
 import collections
-import contextlib
 import http.client
 import json
 import os
-import pathlib
 import random
 import statistics
 import subprocess
-import sys
 import threading
 import time
 
-import model_server
-from weir_processes import BINARY, Process, Simulator, call, depth, eventually, free_port, metric, results, run, submit
+from proof import JournalingServer, Journals, running_at, unexplained_repeats, whole_answers
+from weir_processes import BINARY, Process, Simulator, call, depth, eventually, free_port, metric, results, run
 
 KILLS = int(os.environ.get("WEIR_KILLS", 20))
 MESSAGES = int(os.environ.get("WEIR_MESSAGES", 10_000))
@@ -67,40 +64,6 @@ ENDS = {
     "unknown": (404, None),
     "late": (None, "DEADLINE_EXCEEDED"),
 }
-
-
-class JournalingServer(Process):
-    """A model server in a process of its own that fails in every way, now and then, and leaves a journal."""
-
-    command = (sys.executable, str(pathlib.Path(model_server.__file__)))
-
-
-class Journals:
-    """What the journals say, read on as they grow."""
-
-    def __init__(self, paths):
-        self.paths = paths
-        self.offsets = [0] * len(paths)
-        self.events = []
-        self.first_only = []
-
-    def read(self):
-        for index, path in enumerate(self.paths):
-            with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
-                file.seek(self.offsets[index])
-                text = file.read()
-                whole = text[: text.rfind(b"\n") + 1]
-                self.offsets[index] += len(whole)
-                for entry in whole.decode().splitlines():
-                    at, what, name, detail = entry.split("\t")
-                    event = model_server.Event(float(at), what, name, detail)
-                    self.events.append(event)
-                    if index == 0:
-                        self.first_only.append(event)
-        return self.events
-
-    def begun_since(self, count):
-        return sum(1 for event in self.read()[count:] if event.what == "begin")
 
 
 def made_at(request_id):
@@ -375,19 +338,9 @@ def test_kill_9_of_everything_loses_nothing_and_answers_nothing_twice(processes,
 
     # Work that was done more than once.
     deaths = sorted(world.deaths)
-    whole = collections.defaultdict(list)
-    for event in sorted(world.journals.read(), key=lambda event: event.at):
-        if event.what == "end" and event.detail == "200":
-            whole[event.name].append(event.at)
-    for name, moments in whole.items():
-        for first, second in zip(moments, moments[1:]):
-            assert any(first - 1 < death < second for death in deaths), f"{name} ran twice and nobody had died"
-    in_flight = []
-    running = collections.Counter()
-    for event in world.journals.first_only:
-        while len(in_flight) < len(deaths) and event.at > deaths[len(in_flight)]:
-            in_flight.append(len(+running))
-        running[event.name] += 1 if event.what == "begin" else -1
+    whole = whole_answers(world.journals.read())
+    assert unexplained_repeats(whole, deaths) == [], "ran twice and nobody had died"
+    in_flight = running_at(deaths, world.journals.first_only)
     assert sum(1 for count in in_flight if count) >= 0.7 * KILLS, f"hardly anything ran when processes died: {in_flight}"
     simulated = sum(
         metric(url + "/metrics", f'vllm:request_success_total{{engine="0",model_name="sim",finished_reason="{reason}"}}')

@@ -91,10 +91,11 @@ class Process:
         return self.process.returncode
 
 
-def run(*arguments, cwd=None, input=None, timeout=600, check=True):
+def run(*arguments, cwd=None, input=None, timeout=600, check=True, env=None):
     """Runs a command to its end; its standard output."""
     done = subprocess.run(
-        [str(BINARY), *map(str, arguments)], cwd=cwd, input=input, timeout=timeout, capture_output=True, text=True
+        [str(BINARY), *map(str, arguments)], cwd=cwd, input=input, timeout=timeout, capture_output=True, text=True,
+        env={**os.environ, **(env or {})},
     )
     if check and done.returncode != 0:
         raise AssertionError(f"weir {' '.join(map(str, arguments))}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
@@ -130,6 +131,49 @@ class Gateway(Process):
     @property
     def port(self):
         return int(self.url.rsplit(":", 1)[1])
+
+    def metric(self, name):
+        return metric(self.admin + "/metrics", name)
+
+
+def processor_config(folder, queues, target=None, name="weir", retry=None, drain="30s", pools=None, **settings):
+    """A file (JSON is YAML) for an asynchronous processor of some queues, alone or with a gateway of its own."""
+    quick = {"base": "50ms", "cap": "1s", "rejectionPause": "50ms", "attemptTimeout": "10s", "breakerCap": "500ms"}
+    configuration = {
+        "admin": {"listen": "127.0.0.1:0"},
+        "gateway": {"listen": "127.0.0.1:0", "drain": {"timeout": drain}},
+        "async": {"queues": queues, "retry": {**quick, **(retry or {})}, **settings},
+    }
+    if target:
+        configuration["async"]["target"] = target if isinstance(target, dict) else {"url": target}
+    if pools:
+        configuration["pools"] = pools
+    path = pathlib.Path(folder) / f"{name}.yaml"
+    path.write_text(json.dumps(configuration, indent=1))
+    return path
+
+
+def redis_queue(server_or_url, **settings):
+    """The queue of the configuration; what is no setting of all queues is one of Redis."""
+    url = getattr(server_or_url, "url", server_or_url)
+    common = {key: settings.pop(key) for key in ("lease", "labels", "gate", "workerPool", "path") if key in settings}
+    return {"name": "q", "lease": "3s", **common, "redis": {"url": url, "queue": "request-sortedset", **settings}}
+
+
+def pubsub_queue(project, lease="15s", **settings):
+    """The same for topics with the usual names."""
+    names = {"subscription": "requests", "resultTopic": "results", "deadLetterTopic": "dead-letters"}
+    return {
+        "name": "q", "lease": lease, "pubsub": {"project": project.name, "ackDeadline": "10s", **names, **settings}}
+
+
+class Processor(Process):
+    """`weir serve` as a configuration says, without a gateway of its own."""
+
+    def __init__(self, config, *arguments, **options):
+        super().__init__("serve", "--config", config, *arguments, **options)
+        self.admin = self.wait_for("admin  ").split()[-1]
+        self.wait_for("ready")
 
     def metric(self, name):
         return metric(self.admin + "/metrics", name)

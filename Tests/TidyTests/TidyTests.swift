@@ -15,8 +15,11 @@ import Testing
         ],
         "Delivery": ["Basics", "InferenceAPI", "DequeModule", "HeapModule"],
         "EngineModel": ["Basics", "InferenceAPI", "DequeModule", "HeapModule"],
+        "DispatchGates": ["Basics"],
+        "WorkerPools": ["Basics", "DispatchGates", "DequeModule"],
         "Lab": [
-            "Basics", "Pool", "Harvest", "PoolScheduler", "EngineModel", "ReportPage", "DequeModule",
+            "Basics", "Pool", "Admission", "Harvest", "PoolScheduler", "EngineModel", "DispatchGates", "ReportPage",
+            "DequeModule",
         ],
         "ReportPage": ["Basics"],
     ]
@@ -81,7 +84,8 @@ import Testing
     }
 
     @Test func everyUncheckedClaimIsArguedBesideIt() {
-        for file in sources.files + tests.files where !file.path.hasSuffix("TidyTests.swift") {
+        for file in sources.files + tests.files
+        where !file.path.hasSuffix("TidyTests.swift") && !file.path.contains("/Generated/") {
             for (number, line) in file.lines.enumerated() {
                 let claims = line.contains("@unchecked Sendable") || line.contains("nonisolated(unsafe)")
                 guard claims, !line.drop(while: { $0 == " " }).hasPrefix("//") else { continue }
@@ -92,7 +96,8 @@ import Testing
     }
 
     @Test func noFileIsTooLongForOneSitting() {
-        for file in sources.files + tests.files {
+        // Generated code is as long as its generator makes it.
+        for file in sources.files + tests.files where !file.path.contains("/Generated/") {
             #expect(file.lines.count <= Self.maximumLines, "\(file.path) has \(file.lines.count) lines")
         }
     }
