@@ -57,6 +57,14 @@ final class TestReceiver: Sendable {
         return TestReceiver(channel, arrivals)
     }
 
+    /// Starts on a port that no outgoing connection of another test can take while this receiver is down.
+    static func startToComeBack() async throws -> TestReceiver {
+        for _ in 0..<100 {
+            if let receiver = try? await start(port: Int.random(in: 20_000..<32_000)) { return receiver }
+        }
+        return try await start()
+    }
+
     /// Accepts no more connections.
     func stop() async throws { try await channel.close() }
 

@@ -168,7 +168,7 @@ import Testing
     }
 
     @Test func aReceiverThatWasDownGetsItsResultWhenItIsBack() async throws {
-        let first = try await TestReceiver.start()
+        let first = try await TestReceiver.startToComeBack()
         try await first.stop()
         let queue = try fixture.open()
         let outbox = ObservedOutbox(queue: queue)
