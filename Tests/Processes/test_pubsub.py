@@ -158,7 +158,10 @@ def test_replicas_share_a_subscription(processor, topics, servers):
 
 def test_setup_makes_what_a_queue_needs_and_says_how_to_go_on(processes, project, servers, tmp_path):
     arguments = ["pubsub", "setup", "--project", project.name, "--name", "batch"]
-    first, second = (run(*arguments, env=project.environment) for _ in range(2))
+    done = [run(*arguments, env=project.environment, check=False) for _ in range(2)]
+    assert [each.returncode for each in done] == [0, 0]
+    first, second = (each.stderr for each in done)
+    assert "subscription: batch-requests" in done[0].stdout
     for kind in ("requests", "results", "dead-letters"):
         for name in (project.topic(f"batch-{kind}"), project.subscription(f"batch-{kind}")):
             assert f"created   {name}" in first

@@ -67,7 +67,7 @@ def test_results_go_where_the_queue_or_the_message_says(processes, processor, re
     assert queue.receive_all(2, name="results-of-a-client").keys() == {"named", "named-2"}
 
     other = Queue(queue.client, "other-requests")
-    settings = {"queue": "other-requests", "resultQueue": "results-of-the-queue", "resultTTL": "1h"}
+    settings = {"queue": "other-requests", "resultQueueOverride": "results-of-the-queue", "resultTTL": "1h"}
     processes(Processor, processor_config(tmp_path, [redis_queue(redis_server, **settings)], server.url, "other"))
     other.submit([message("overruled", result_queue_name="results-of-a-client")])
     eventually(lambda: queue.client.llen("results-of-the-queue") == 1, "no result")
