@@ -159,14 +159,14 @@ final class PubSubClient: Sendable {
     }
 
     /// Opens a stream of messages and feeds `receive` with what comes until the stream ends; while `receive` has not
-    /// returned nothing more is read.
+    /// returned nothing more is read. From the first notification of `end` on our side of the stream is closed: the
+    /// service sends what is on its way, and then ends the stream.
     func pull(
-        _ opening: PubSub_StreamingPullRequest,
+        _ opening: PubSub_StreamingPullRequest, until end: ChangeSignal,
         receive: @escaping @Sendable (PubSub_StreamingPullResponse) async -> Void
     ) async throws(PubSubError) {
         do {
             let metadata = try await metadata(routing: "subscription", place: opening.subscription)
-            let end = ChangeSignal()
             try await subscriber.streamingPull(metadata: metadata) { writer in
                 try await writer.write(opening)
                 // The service and what lies between take a stream for dead on which nothing is said (Google's clients

@@ -10,25 +10,33 @@ extension PubSubQueue {
     /// Pull streams end every half hour or so; only if they go on failing is it worth a line in the log.
     private static let quietFailures = 2
 
-    /// Keeps a stream open until the task is cancelled.
+    /// Keeps a stream open until nothing is to be taken any more.
     func readStream() async {
         let clock = configuration.clock
         var pause = ReopeningPause()
         var failures = 0
-        while !Task.isCancelled {
+        while isReading {
             let received = state.withLock { $0.metrics.received }
             let started = clock.steady()
             do throws(PubSubError) {
                 if !state.withLock({ $0.isLookedUp }) { try await lookUp() }
-                state.withLock { $0.arrivals.reset() }
-                try await client.pull(opening) { await self.ingest($0) }
+                let end = ChangeSignal()
+                let isWanted = state.withLock { state in
+                    state.arrivals.reset()
+                    guard state.phase == .running else { return false }
+                    state.streamEnd = end
+                    return true
+                }
+                guard isWanted else { return }
+                defer { state.withLock { $0.streamEnd = nil } }
+                try await client.pull(opening, until: end) { await self.ingest($0) }
                 failures = 0
             } catch {
-                if Task.isCancelled { return }
+                guard isReading else { return }
                 failures += 1
                 if !error.isTransient || failures > Self.quietFailures { configuration.reportsError(error) }
             }
-            if Task.isCancelled { return }
+            guard isReading else { return }
             let worked = state.withLock { state in
                 state.metrics.streamRestarts += 1
                 // Whatever ended the stream may have changed the subscription as well.
@@ -42,6 +50,9 @@ extension PubSubQueue {
             try? await clock.sleep(for: pause.take(jitter: Double.random(in: 0..<1)))
         }
     }
+
+    /// Whether a stream that ends is to be followed by another.
+    private var isReading: Bool { !Task.isCancelled && state.withLock { $0.phase == .running } }
 
     var opening: PubSub_StreamingPullRequest {
         .with {

@@ -81,6 +81,8 @@ public final class PubSubQueue: Sendable {
         var isLookedUp = false
         var hasDeadLetterPolicy = false
         var reader: Task<Void, Never>?
+        /// Ends the stream that is open.
+        var streamEnd: ChangeSignal?
         /// Hands back what nobody works on.
         var returning: Task<Void, Never>?
         var keeper: Task<Void, Never>?
@@ -165,30 +167,29 @@ public final class PubSubQueue: Sendable {
         await state.withLock { $0.returning }?.value
     }
 
+    /// How long the service has to end a stream after us.
+    private static let streamEndPatience = TimeSpan.seconds(1)
+
     /// Ends the stream, and hands back what is not with the processor.
+    ///
+    /// Our side of the stream is closed first, and what was on its way is read: unread it could not be handed back, and
+    /// others would get it only when it has run out.
     func returnIdle(_ reader: Task<Void, Never>?) async {
         if let reader {
-            await awaitQuiet()
+            let streamEnd = state.withLock { $0.streamEnd }
+            streamEnd?.notify()
+            let ended = ChangeSignal()
+            let watch = Task {
+                await reader.value
+                ended.notify()
+            }
+            if streamEnd != nil { await ended.wait(past: 0, atMost: Self.streamEndPatience) }
             reader.cancel()
-            await reader.value
+            await watch.value
         }
         // Only now: while the stream was open they would have come back by it.
         await handBack(
             DeliveryLedger.HandBack(ackIDs: state.withLock { $0.ledger.handBackAll(includingHeld: false) }))
-    }
-
-    /// Waits until what had come by the stream has been read, for a moment: what is left in it unread cannot be handed
-    /// back, and others get it only when it has run out.
-    private func awaitQuiet() async {
-        let clock = configuration.clock
-        let end = clock.steady() + .milliseconds(250)
-        var received = -1
-        while clock.steady() < end {
-            let present = state.withLock { $0.metrics.received }
-            if present == received { return }
-            received = present
-            try? await clock.sleep(for: .milliseconds(50))
-        }
     }
 
     /// Ends the queue within `limit`, whatever the broker does: hands back what nobody works on, lets results that are

@@ -120,7 +120,7 @@ final class Reader: Sendable {
             $0.streamAckDeadlineSeconds = 60
         }
         let reading: Task<Void, Never> = Task { [client] in
-            _ = try? await client.pull(opening) { response in
+            _ = try? await client.pull(opening, until: ChangeSignal()) { response in
                 self.state.withLock { $0.messages += response.receivedMessages.map(\.message) }
                 self.change.notify()
                 try? await client.acknowledge(response.receivedMessages.map(\.ackID), on: subscription)
