@@ -145,7 +145,7 @@ public struct WeirService: Sendable {
         let begun = Gateway.now
         let stopping = StopFlag()
         let workersDone = ChangeSignal()
-        let (adminPorts, adminPort) = AsyncStream.makeStream(of: Int.self)
+        let (listening, nowListens) = AsyncStream.makeStream(of: (port: Int, probesOnly: Bool).self)
         func server(on address: ListenAddress, probesOnly: Bool) -> AdminServer {
             AdminServer(
                 host: address.host, port: address.port, registry: registry,
@@ -159,13 +159,14 @@ public struct WeirService: Sendable {
                 },
                 status: { report().snapshot(version: version, uptimeSeconds: (Gateway.now - begun).seconds) },
                 answersProbesOnly: probesOnly, logger: quiet,
-                onListening: { if !probesOnly { adminPort.yield($0) } })
+                onListening: { nowListens.yield(($0, probesOnly)) })
         }
         let listen = configuration.admin.listen
         var servers = [ServiceGroupConfiguration.ServiceConfiguration(service: server(on: listen, probesOnly: false))]
         if let address = configuration.admin.healthListen {
             servers.append(.init(service: server(on: address, probesOnly: true)))
         }
+        let listeners = servers.count
         var adminSettings = ServiceGroupConfiguration(services: servers, logger: quiet)
         adminSettings.maximumGracefulShutdownDuration = .seconds(2)
         let adminGroup = ServiceGroup(configuration: adminSettings)
@@ -187,8 +188,14 @@ public struct WeirService: Sendable {
                 workersDone.notify()
             }
             group.addTask {
-                var ports = adminPorts.makeAsyncIterator()
-                guard let port = await ports.next() else { return }
+                var port: Int?
+                var count = 0
+                for await listener in listening {
+                    if !listener.probesOnly { port = listener.port }
+                    count += 1
+                    if count == listeners { break }
+                }
+                guard let port else { return }
                 if let gateway { await firstReports(gateway) }
                 onReady(started(gateway: gateway, adminPort: port, workers: workers))
                 await untilStopped()
