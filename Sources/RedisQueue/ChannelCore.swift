@@ -120,7 +120,7 @@ final class ChannelCore: Sendable {
         do throws(EnvelopeFault) {
             let envelope = try Envelope(member)
             let message = try envelope.message(
-                payload: nil, score: 0, defaults: MessageDefaults(now: now, path: configuration.requestPath),
+                payload: nil, defaults: MessageDefaults(now: now, path: configuration.requestPath),
                 labels: configuration.labels)
             state.withLock { state in
                 state.table.insert(

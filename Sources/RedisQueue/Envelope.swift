@@ -127,9 +127,10 @@ struct Envelope: Sendable {
 
     /// The message; `payload` is what the payload's key holds, where the envelope names one.
     ///
-    /// A deadline that the message does not give is the whole part of `score`.
+    /// A message without a deadline is none, whatever its score: a producer that scores otherwise, say by priority, means no
+    /// time with it.
     func message(
-        payload: [UInt8]?, score: Double, defaults: MessageDefaults, labels: [String: String]
+        payload: [UInt8]?, defaults: MessageDefaults, labels: [String: String]
     ) throws(EnvelopeFault) -> InferenceMessage {
         var line = JSONWriter(capacity: member.count + (payload?.count ?? 0))
         var hasDeadline = false
@@ -141,7 +142,7 @@ struct Envelope: Sendable {
             case .created: line.member("created", json: value)
             case .deadline:
                 line.member("deadline", json: value)
-                hasDeadline = true
+                hasDeadline = value.first != UInt8(ascii: "n")
             case .endpoint: line.member("endpoint", json: value)
             case .headers: line.member("headers", json: value)
             case .metadata: line.member("metadata", json: value)
@@ -159,10 +160,7 @@ struct Envelope: Sendable {
             hasPayload = true
         }
         guard hasPayload else { throw fault("\"payload\" is missing") }
-        if !hasDeadline {
-            guard score >= 1, score < Self.latestDeadline else { throw fault("there is no deadline") }
-            line.member("deadline", Instant(seconds: score.rounded(.down)))
-        }
+        guard hasDeadline else { throw fault("\"deadline\" is missing") }
         do throws(MessageFormatError) {
             var message = try MessageCodec.decode(line.finish(), defaults: defaults)
             // The configuration's labels count for more than those in the envelope.
@@ -172,7 +170,4 @@ struct Envelope: Sendable {
             throw fault(error.description)
         }
     }
-
-    /// Scores beyond this many seconds (the year 5138) are no deadlines.
-    private static let latestDeadline = 1e11
 }

@@ -18,7 +18,6 @@ extension QueueCore {
         let lease: Lease
         let claim: HeldClaim
         let envelope: Envelope
-        let score: Double
     }
 
     /// What a claiming call brought.
@@ -127,7 +126,7 @@ extension QueueCore {
             key: claimed.key, owner: claimed.owner, score: claimed.score, id: envelope.id, fields: envelope.fields,
             internalPlace: envelope.internalPlace, route: route(for: envelope.fields))
         let lease = table.withLock { $0.insert(claim, token: token) }
-        return Candidate(lease: lease, claim: claim, envelope: envelope, score: Double(claimed.score) ?? 0)
+        return Candidate(lease: lease, claim: claim, envelope: envelope)
     }
 
     /// Makes messages of claims: with their payloads, without those that have been cancelled.
@@ -160,7 +159,7 @@ extension QueueCore {
             }
             do throws(EnvelopeFault) {
                 let message = try candidate.envelope.message(
-                    payload: payload, score: candidate.score, defaults: defaults, labels: configuration.labels)
+                    payload: payload, defaults: defaults, labels: configuration.labels)
                 return LeasedMessage(
                     lease: candidate.lease, message: message, attempts: fields.attempts, generation: fields.token,
                     enqueued: fields.enqueued ?? message.created)
@@ -257,7 +256,7 @@ extension QueueCore {
         // The result needs no payload; where the message is none for another reason, its id has to do.
         let message =
             (try? candidate.envelope.message(
-                payload: Array("{}".utf8), score: candidate.score,
+                payload: Array("{}".utf8),
                 defaults: MessageDefaults(now: now, path: configuration.requestPath), labels: [:]))
             ?? InferenceMessage(
                 id: candidate.claim.id, created: fields.enqueued ?? now, deadline: now, path: "", payload: [])

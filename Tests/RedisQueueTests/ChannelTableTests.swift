@@ -13,7 +13,7 @@ import Testing
     private func insert(_ id: String, into table: inout ChannelTable) throws {
         let envelope = try Envelope(member(id))
         let message = try envelope.message(
-            payload: nil, score: 0, defaults: MessageDefaults(now: .zero), labels: [:])
+            payload: nil, defaults: MessageDefaults(now: .zero), labels: [:])
         table.insert(message, of: envelope, attempts: AttemptRecord(), enqueued: .zero)
     }
 

@@ -10,10 +10,10 @@ import Testing
     private let defaults = MessageDefaults(now: Instant(seconds: 1_790_000_000), path: "/v1/completions")
 
     private func decode(
-        _ text: String, payload: String? = nil, score: Double = 1_999_999_999.25, labels: [String: String] = [:]
+        _ text: String, payload: String? = nil, labels: [String: String] = [:]
     ) throws -> InferenceMessage {
         try Envelope(Array(text.utf8)).message(
-            payload: payload.map { Array($0.utf8) }, score: score, defaults: defaults, labels: labels)
+            payload: payload.map { Array($0.utf8) }, defaults: defaults, labels: labels)
     }
 
     @Test func readsTheSmallestMemberThatIsAccepted() throws {
@@ -57,9 +57,8 @@ import Testing
         #expect(message.deadline == Instant(seconds: 1_999_999_999))
     }
 
-    @Test func takesTheDeadlineFromTheScoreIfTheMessageHasNone() throws {
-        let message = try decode(#"{"request_kind":"plain","data":{"id":"x","created":0,"payload":{}}}"#)
-        #expect(message.deadline == Instant(seconds: 1_999_999_999))
+    @Test func aTimeOfZeroIsNoTimeOfCreation() throws {
+        let message = try decode(#"{"request_kind":"plain","data":{"id":"x","created":0,"deadline":9,"payload":{}}}"#)
         #expect(message.created == defaults.now)
     }
 
@@ -82,7 +81,8 @@ import Testing
     }
 
     @Test(arguments: [
-        #""deadline":0,"payload":{}"#, #""deadline":-5,"payload":{}"#, #""deadline":"soon","payload":{}"#,
+        #""payload":{}"#, #""deadline":null,"payload":{}"#, #""deadline":0,"payload":{}"#,
+        #""deadline":-5,"payload":{}"#, #""deadline":"soon","payload":{}"#,
         #""deadline":1999999999"#, #""deadline":1999999999,"payload":[1]"#, #""deadline":1999999999,"payload":null"#,
         #""deadline":1999999999,"payload":{},"metadata":{"a":1}"#,
         #""deadline":1999999999,"payload":{},"headers":{"a\r\nb":"c"}"#,
@@ -91,7 +91,7 @@ import Testing
     func refusesWhatIsNoMessage(members: String) throws {
         let envelope = try Envelope(Array(#"{"request_kind":"plain","data":{"id":"x",\#(members)}}"#.utf8))
         do {
-            _ = try envelope.message(payload: nil, score: 1_999_999_999, defaults: defaults, labels: [:])
+            _ = try envelope.message(payload: nil, defaults: defaults, labels: [:])
             Issue.record("accepted")
         } catch {
             #expect(error.id == "x")
