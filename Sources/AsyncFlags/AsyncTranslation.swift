@@ -194,7 +194,8 @@ struct AsyncTranslation {
             return nil
         }
         var target = Configuration.Target(url: url)
-        target.objective = entry.objective
+        // What is not said is not sent: the gateway's own default counts then.
+        target.objective = entry.objective.map(Configuration.ToldObjective.named) ?? .nothing
         target.forwardHeaders = [Configuration.Target.everyHeader]
         var tls = Configuration.TLS()
         tls.caFile = flags.text("tls-ca-cert")

@@ -7,8 +7,8 @@ extension Configuration {
         public var url = ServiceURL(isSecure: false, host: "", port: 0)
         /// Where requests go that name no path, unless their queue has one.
         public var path = "/v1/completions"
-        /// The objective, by name, that the gateway is told; nil tells none.
-        public var objective: String?
+        /// The objective that the gateway is told; nil tells that of the queue.
+        public var objective: ToldObjective?
         /// Certificates, for `https`.
         public var tls: TLS?
         /// What we identify ourselves with: `Authorization: Bearer TOKEN`; nil sends none.
@@ -34,6 +34,14 @@ extension Configuration {
         public static let everyHeader = "*"
     }
 
+    /// What a gateway is told of the objective of requests.
+    public enum ToldObjective: Hashable, Sendable {
+        /// Nothing; it takes its own default, which in a Weir gateway is that of real-time requests.
+        case nothing
+        /// The objective of this name.
+        case named(String)
+    }
+
     /// Whether a gateway is asked what it has room for.
     public enum CapacityFeed: String, Hashable, Sendable, CaseIterable {
         /// Where the gateway is a Weir gateway.
@@ -53,9 +61,10 @@ extension Configuration.Target: Section {
                 "path", \.path, .urlPath,
                 "Where requests go that name no path of their own, unless their queue has one."),
             .optional(
-                "objective", \.objective, .fieldValue,
-                "Sent as `x-llm-d-inference-objective`; with a Weir gateway, name a sheddable one such as `batch`. Left "
-                    + "out: none is sent, and the gateway takes its own default."),
+                "objective", \.objective, .toldObjective,
+                "Sent as `x-llm-d-inference-objective`; with a Weir gateway, name a sheddable one. Left out: that of the "
+                    + "queue (`batch`). `off`: none is sent, and the gateway takes its own default, which in a Weir gateway "
+                    + "makes the requests real-time ones."),
             .optionalSection("tls", \.tls, "Certificates, for an `https` URL."),
             .optional(
                 "bearerToken", \.bearerToken, .secret(minimumCharacters: 1),
@@ -80,6 +89,17 @@ extension Configuration.Target: Section {
 extension Configuration.Async {
     /// The target of a queue: its own, or else the one for all; nil stands for the gateway of this process.
     public func target(of queue: Configuration.MessageQueue) -> Configuration.Target? { queue.target ?? target }
+}
+
+extension Configuration.Target {
+    /// The name of the objective that requests of a queue are sent with; nil for none.
+    public func objectiveName(for queue: Configuration.MessageQueue) -> String? {
+        switch objective {
+        case .named(let name): name
+        case .nothing: nil
+        case nil: queue.objective
+        }
+    }
 }
 
 /// What HTTP allows in a header field (RFC 9110, section 5).
@@ -123,6 +143,24 @@ extension ScalarFormat where Value == String {
         Self(
             "header name or `*`", expectation: "the name of a header field, or *",
             parse: { HeaderFieldText.isName($0) ? $0 : nil }, print: { $0 })
+    }
+}
+
+extension ScalarFormat where Value == Configuration.ToldObjective {
+    /// The name of an objective as the value of a header field, or `off`.
+    static var toldObjective: Self {
+        Self(
+            "text or `off`", expectation: "printable ASCII that is not empty",
+            parse: { text in
+                if text == "off" { return .nothing }
+                return HeaderFieldText.isValue(text) ? .named(text) : nil
+            },
+            print: { objective in
+                switch objective {
+                case .nothing: "off"
+                case .named(let name): name
+                }
+            })
     }
 }
 
