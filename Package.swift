@@ -187,8 +187,8 @@ let package = Package(
         tests(
             of: "Composition",
             uses: [
-                "Basics", "InferenceAPI", "Delivery", "MessageQueues", "AsyncProcessor", "DispatchGates", "Telemetry",
-                "WorkerPools", "Webhooks",
+                "Basics", "InferenceAPI", "Delivery", "MessageQueues", "AsyncProcessor", "DispatchGates", "GoogleAuth",
+                "Telemetry", "WorkerPools", "Webhooks",
             ]),
         tests(of: "RedisClient", uses: nio + ["TestProcesses", "Basics"]),
         tests(

@@ -1,5 +1,6 @@
 import Delivery
 import DispatchGates
+import GoogleAuth
 import MessageQueues
 import Telemetry
 import WorkerPools
@@ -32,7 +33,10 @@ struct AsyncCompatibilityMetrics {
         for (metric, total) in totals { registry.instrument(metric, id, name, pool).raise(to: total) }
         let levels = [
             (AsyncMetricCatalog.queueDepth, counters.offered), (AsyncMetricCatalog.inFlight, counters.inFlight),
-            (AsyncMetricCatalog.backlog, queue.depth.ready + queue.depth.delayed),
+            (
+                AsyncMetricCatalog.backlog,
+                queue.backlog?.unacknowledged ?? (queue.depth.ready + queue.depth.delayed)
+            ),
         ]
         for (metric, level) in levels { registry.instrument(metric, id, name, pool).set(level) }
         // Alerts divide by this one; a series that is not there yet would make them say nothing.

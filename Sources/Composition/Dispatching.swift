@@ -129,6 +129,7 @@ final class Dispatching: Sendable {
         }
         do throws(RemoteGatewayError) {
             var description = try remoteTarget(target)
+            description.objective = target.objectiveName(for: queue)
             if target.capacityFeed == .auto { description.processor = remote.processors[queue.workerPool] }
             return try RemoteDispatcher(
                 target: description, connections: remote.connections, transforms: transforms)
@@ -188,7 +189,7 @@ final class Dispatching: Sendable {
     }
 
     private func remoteTarget(_ target: Configuration.Target) throws(RemoteGatewayError) -> RemoteTarget {
-        var description = RemoteTarget(url: try GatewayURL("\(target.url)"), objective: target.objective)
+        var description = RemoteTarget(url: try GatewayURL("\(target.url)"), objective: nil)
         description.headers = target.headers.map { (name: $0.key, value: $0.value.value) }
         description.token = target.bearerToken.map { BearerToken($0.value) }
         description.fairnessAttribute = settings.fairness.header == nil ? "" : settings.fairness.attribute

@@ -1,5 +1,6 @@
 import Basics
 import EmbeddedQueue
+import GoogleAuth
 import Logging
 import MessageQueues
 import PubSubQueue
@@ -15,6 +16,8 @@ struct OpenedQueue {
     let embedded: EmbeddedQueue?
     /// The queue as a subscription of Pub/Sub.
     let pubsub: PubSubQueue?
+    /// Asks what waits at the broker, where the broker itself does not say; nil where nobody is to be asked.
+    var backlog: BacklogMonitor?
     /// Where it is, for people: a file, a server and a key, a subscription. Never a password.
     let place: String
     private let closes: @Sendable () async throws -> Void
@@ -51,7 +54,8 @@ struct OpenedQueue {
         }
         if let pubsub = settings.pubsub {
             return try await open(
-                pubsub, settings, path: path, grace: grace, isTakenFrom: isTakenFrom, report: report)
+                pubsub, settings, path: path, grace: grace, isTakenFrom: isTakenFrom, report: report,
+                logger: logger)
         }
         do throws(MessageQueueError) {
             var configuration = EmbeddedQueue.Configuration(settings)
@@ -128,7 +132,8 @@ struct OpenedQueue {
 
     private static func open(
         _ pubsub: Configuration.MessageQueue.PubSub, _ settings: Configuration.MessageQueue, path: String,
-        grace: TimeSpan, isTakenFrom: Bool, report: @escaping @Sendable (any Error) -> Void
+        grace: TimeSpan, isTakenFrom: Bool, report: @escaping @Sendable (any Error) -> Void,
+        logger: Logger
     ) async throws(ServiceError) -> OpenedQueue {
         let connection = try PubSubConnectionSettings(pubsub, queue: settings.name)
         do throws(PubSubError) {
@@ -156,11 +161,31 @@ struct OpenedQueue {
             let queue = try PubSubQueue(configuration)
             if isTakenFrom { try await queue.start() }
             return OpenedQueue(
-                settings: settings, queue: queue, embedded: nil, pubsub: queue, place: subscription,
+                settings: settings, queue: queue, embedded: nil, pubsub: queue,
+                backlog: backlogMonitor(pubsub, settings.name, connection, subscription, logger), place: subscription,
                 closes: { await queue.close(within: grace) })
         } catch {
             throw ServiceError("queue \(settings.name): \(error)")
         }
+    }
+}
+
+extension OpenedQueue {
+    /// Nil with an emulator, of which Cloud Monitoring knows nothing, and where it is switched off.
+    private static func backlogMonitor(
+        _ pubsub: Configuration.MessageQueue.PubSub, _ queue: String, _ connection: PubSubConnectionSettings,
+        _ subscription: String, _ logger: Logger
+    ) -> BacklogMonitor? {
+        guard pubsub.backlogInterval > .zero, let credentials = connection.googleCredentials,
+            var configuration = BacklogMonitor.Configuration(credentials: credentials, subscription: subscription)
+        else { return nil }
+        configuration.interval = pubsub.backlogInterval
+        configuration.reportsProblem = { reason in
+            logger.warning(
+                "what waits in the subscription is not known; all else works",
+                metadata: ["queue": "\(queue)", "reason": "\(reason)"])
+        }
+        return BacklogMonitor(configuration)
     }
 }
 

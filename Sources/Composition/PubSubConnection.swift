@@ -41,6 +41,11 @@ extension PubSubConnectionSettings {
     }
 }
 
+extension PubSubConnectionSettings {
+    /// Who calls, where that is an account of Google's; nil with an emulator.
+    var googleCredentials: GoogleCredentials? { (tokens as? GoogleTokens)?.credentials }
+}
+
 /// Google's access tokens, for the calls of Pub/Sub.
 private struct GoogleTokens: AccessTokenSource {
     let credentials: GoogleCredentials

@@ -1,6 +1,7 @@
 import AsyncProcessor
 import Basics
 import Delivery
+import GoogleAuth
 import Logging
 import MessageQueues
 import PubSubQueue
@@ -19,6 +20,7 @@ final class QueueWorker: Sendable {
     let workerPool: String?
     private let queue: any MessageQueue
     private let pubsub: PubSubQueue?
+    private let backlog: BacklogMonitor?
     private let processor: AsyncProcessor
     private let poster: WebhookPoster?
     private let lastDepth = Mutex(QueueDepth())
@@ -40,6 +42,7 @@ final class QueueWorker: Sendable {
         self.workerPool = workerPool
         queue = opened.queue
         pubsub = opened.pubsub
+        backlog = opened.backlog
         var consumer = ConsumerConfiguration(queue: settings.name)
         consumer.maximumHeld = settings.maxHeld
         consumer.maximumInFlight = settings.maxInFlight
@@ -66,13 +69,15 @@ final class QueueWorker: Sendable {
         QueueStatus(
             name: name, workerPool: workerPool, outage: outage.withLock { $0 }, depth: lastDepth.withLock { $0 },
             counters: processor.counters,
-            failingTargets: processor.failingTargets, webhooks: poster?.counters ?? WebhookCounters())
+            failingTargets: processor.failingTargets, webhooks: poster?.counters ?? WebhookCounters(),
+            backlog: backlog?.backlog)
     }
 
     /// Works until `stop()`; returns when every message in hand is finished or back in the queue.
     func run() async {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.watchDepth() }
+            if let backlog { group.addTask { await backlog.run() } }
             if let poster { group.addTask { await poster.run() } }
             await processor.run()
             group.cancelAll()

@@ -1,5 +1,7 @@
+import Basics
 import Delivery
 import Gateway
+import GoogleAuth
 import Harvest
 import MessageQueues
 import Pool
@@ -40,7 +42,8 @@ struct StatusReport {
             },
             queues: queues.map {
                 .init(
-                    name: $0.name, depth: $0.depth.unfinished, leased: $0.counters.held, finished: $0.depth.results)
+                    name: $0.name, depth: $0.depth.unfinished, leased: $0.counters.held, finished: $0.depth.results,
+                    backlog: $0.backlog?.unacknowledged)
             })
     }
 
@@ -115,6 +118,16 @@ struct StatusReport {
 
     private func write(_ queue: QueueStatus, to registry: MetricsRegistry) {
         registry.instrument(MetricCatalog.asyncQueueDepth, queue.name).set(queue.depth.unfinished)
+        if let backlog = queue.backlog {
+            registry.instrument(MetricCatalog.asyncBacklog, queue.name).set(backlog.unacknowledged)
+        } else {
+            registry.remove(MetricCatalog.asyncBacklog, queue.name)
+        }
+        if let age = queue.backlog?.oldestAge {
+            registry.instrument(MetricCatalog.asyncOldestMessage, queue.name).set(age.seconds)
+        } else {
+            registry.remove(MetricCatalog.asyncOldestMessage, queue.name)
+        }
         registry.instrument(MetricCatalog.asyncLeased, queue.name).set(queue.counters.held)
         registry.instrument(MetricCatalog.asyncDeadLetters, queue.name).set(queue.depth.deadLetters)
         registry.instrument(MetricCatalog.asyncDelayed, queue.name).set(queue.depth.delayed)
@@ -159,4 +172,6 @@ struct QueueStatus {
     /// Models that fail everything and are left alone for a while.
     let failingTargets: [String]
     let webhooks: WebhookCounters
+    /// What waits at a broker that does not say so itself; nil if it is not known.
+    var backlog: SubscriptionBacklog?
 }

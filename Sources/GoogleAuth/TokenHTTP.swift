@@ -4,9 +4,9 @@ import Foundation
 import NIOCore
 import NIOHTTP1
 
-/// One question to a server that gives tokens: bounded in time and size, no redirects.
+/// One question to a server that gives tokens or measurements: bounded in time and size, no redirects.
 ///
-/// Questions are asked about once an hour, so each has a client of its own and nothing is left open between them.
+/// Questions are asked once a minute at most, so each has a client of its own and nothing is left open between them.
 struct TokenHTTP: Sendable {
     /// What came back.
     struct Answer: Sendable {

@@ -21,8 +21,6 @@ public struct PubSubMetrics: Hashable, Sendable {
     public var streamRestarts = 0
     /// Messages in hand: waiting here, with the processor, or being settled.
     public var outstanding = 0
-    /// Messages that wait at the broker; nil, since Pub/Sub itself does not say.
-    public var backlog: Int?
 
     /// Nothing has happened.
     public init() {}

@@ -52,7 +52,9 @@ public enum AsyncMetricCatalog {
     public static let inFlight = gauge("inflight_requests", "Requests that were sent and have no whole answer yet.")
     /// Messages that wait in the broker.
     public static let backlog = gauge(
-        "broker_backlog", "Messages in the broker that nobody has taken, those that wait to be tried again included.")
+        "broker_backlog",
+        "Messages in the broker that nobody has taken, those that wait to be tried again included. Pub/Sub: those that nobody "
+            + "has acknowledged, as Cloud Monitoring last said; where it does not say, what waits in this process.")
     /// What gates let through.
     public static let budget = gauge(
         "dispatch_budget",

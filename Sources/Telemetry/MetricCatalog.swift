@@ -73,6 +73,15 @@ public enum MetricCatalog {
     /// Messages in a queue.
     public static let asyncQueueDepth = Metric.gauge(
         "weir_async_queue_depth", labels: ["queue"], "Messages in the queue that are not finished.")
+    /// Messages at a broker that only its monitoring counts.
+    public static let asyncBacklog = Metric.gauge(
+        "weir_async_backlog_messages", labels: ["queue"],
+        "Messages of the Pub/Sub subscription that nobody has acknowledged, those in work included, as Cloud Monitoring "
+            + "last said; absent where that is not known.")
+    /// The age of the oldest of them.
+    public static let asyncOldestMessage = Metric.gauge(
+        "weir_async_backlog_oldest_seconds", labels: ["queue"],
+        "Time since the oldest of them was published; absent where that is not known.")
     /// Messages held by this process.
     public static let asyncLeased = Metric.gauge(
         "weir_async_leased_messages", labels: ["queue"], "Messages that this process has taken and not finished.")
@@ -136,7 +145,8 @@ public enum MetricCatalog {
         requestsInFlight.definition, queueDepth.definition, dropped.definition,
         retries.definition, aborted.definition, endpointUp.definition, endpointWaiting.definition,
         endpointRunning.definition, endpointKVUsage.definition, promptTokens.definition, outputTokens.definition,
-        harvestAllowed.definition, harvestCap.definition, asyncQueueDepth.definition, asyncLeased.definition,
+        harvestAllowed.definition, harvestCap.definition, asyncQueueDepth.definition, asyncBacklog.definition,
+        asyncOldestMessage.definition, asyncLeased.definition,
         asyncResults.definition, asyncDispatched.definition, asyncSetbacks.definition, asyncDelayed.definition,
         asyncDeadLetters.definition, asyncFailingModels.definition, asyncQueueErrors.definition,
         asyncWaiting.definition,

@@ -55,6 +55,11 @@ public final class MetricsRegistry: Sendable {
         return instrument
     }
 
+    /// Takes one series out of the exposition, because what it tells is not known any more.
+    public func remove<Instrument>(_ metric: Metric<Instrument>, _ values: String...) {
+        state.withLock { _ = $0.families[metric.definition.name]?.series.removeValue(forKey: values) }
+    }
+
     /// Has `body` called before each exposition, to fill gauges whose values live elsewhere.
     ///
     /// It is called on the thread that collects, with no lock held, and should not take long.

@@ -76,8 +76,8 @@ enum StatusPage {
           }
           if (status.queues.length) {
             make("h2", "Asynchronous work", main);
-            table(["queue", "not finished", "held", "finished"],
-              status.queues.map(q => [q.name, q.depth, q.leased, q.finished]), main);
+            table(["queue", "not finished", "held", "finished", "at the broker"],
+              status.queues.map(q => [q.name, q.depth, q.leased, q.finished, q.backlog ?? "–"]), main);
           }
           document.getElementById("main").replaceWith(main);
         }

@@ -104,13 +104,16 @@ public struct StatusSnapshot: Hashable, Sendable {
         public var leased: Int
         /// Messages finished since the start.
         public var finished: Int
+        /// Messages at the broker that nobody has acknowledged; nil where that is not known.
+        public var backlog: Int?
 
         /// Creates a queue.
-        public init(name: String, depth: Int, leased: Int, finished: Int) {
+        public init(name: String, depth: Int, leased: Int, finished: Int, backlog: Int? = nil) {
             self.name = name
             self.depth = depth
             self.leased = leased
             self.finished = finished
+            self.backlog = backlog
         }
     }
 
@@ -129,6 +132,7 @@ public struct StatusSnapshot: Hashable, Sendable {
                         entry.value("depth", queue.depth)
                         entry.value("leased", queue.leased)
                         entry.value("finished", queue.finished)
+                        entry.value("backlog", ifPresent: queue.backlog)
                     }
                 }
             }

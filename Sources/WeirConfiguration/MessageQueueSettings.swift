@@ -11,7 +11,7 @@ extension Configuration {
         public var redis: Redis?
         /// The queue is a subscription of Google Cloud Pub/Sub; nil for none.
         public var pubsub: PubSub?
-        /// The objective, by name, that its requests run at in the gateway of this process; it must be sheddable.
+        /// The objective, by name, that its requests run at; in the gateway of this process it must be sheddable.
         public var objective = "batch"
         /// The gateway that its requests are sent to; nil takes the one for all queues, and without one this process's.
         public var target: Target?
@@ -67,7 +67,8 @@ extension Configuration.MessageQueue: Section {
             .optionalSection("pubsub", \.pubsub, "The queue is a subscription of Google Cloud Pub/Sub."),
             .scalar(
                 "objective", \.objective, .text,
-                "The objective that its requests run at in the gateway of this process; its priority must be below 0."),
+                "The objective that its requests run at. In the gateway of this process its priority must be below 0; a `target` is "
+                    + "told its name, unless that says otherwise."),
             .optionalSection(
                 "target", \.target,
                 "The HTTP gateway that its requests go to. Replaces the whole of `async.target`; without either, the "

@@ -27,6 +27,8 @@ extension Configuration.MessageQueue {
         public var ackDeadline = TimeSpan.seconds(60)
         /// The time in which a message without a deadline has to be done, from when it was published.
         public var completionWindow = TimeSpan.seconds(86_400)
+        /// How often Cloud Monitoring is asked what waits in the subscription; zero never asks.
+        public var backlogInterval = TimeSpan.seconds(60)
 
         /// Creates a queue without names.
         public init() {}
@@ -72,6 +74,11 @@ extension Configuration.MessageQueue.PubSub: Section {
             .scalar(
                 "completionWindow", \.completionWindow, .positiveDuration,
                 "The time in which a message that names no deadline has to be done, counted from its publication."),
+            .scalar(
+                "backlogInterval", \.backlogInterval,
+                .duration.requiring("0s or at least 10s") { $0 == .zero || $0 >= .seconds(10) },
+                "How often Cloud Monitoring is asked what waits in the subscription (needs `roles/monitoring.viewer`); `0s` "
+                    + "never asks. An emulator's is never asked for."),
         ]
     }
 }

@@ -113,7 +113,12 @@ private func workUntilKilled(at moment: Moment, path: String, log: ExecutionLog)
         log = ExecutionLog(path: directory.appendingPathComponent("executions").path)
     }
 
-    deinit { try? FileManager.default.removeItem(at: directory) }
+    deinit {
+        // A queue may still be closing; its files that go meanwhile make a removal fail half way.
+        for _ in 0..<100 where FileManager.default.fileExists(atPath: directory.path) {
+            try? FileManager.default.removeItem(at: directory)
+        }
+    }
 
     /// Works on the queue until there are so many results.
     private func finish(_ queue: EmbeddedQueue, count: Int) async throws -> [StoredResult] {

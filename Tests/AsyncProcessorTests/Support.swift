@@ -206,7 +206,12 @@ final class Plant: Sendable {
         queue = try EmbeddedQueue(configuration, role: .consumer)
     }
 
-    deinit { try? FileManager.default.removeItem(at: url) }
+    deinit {
+        // A queue may still be closing; its files that go meanwhile make a removal fail half way.
+        for _ in 0..<100 where FileManager.default.fileExists(atPath: url.path) {
+            try? FileManager.default.removeItem(at: url)
+        }
+    }
 
     /// The same queue as another process has it.
     func client() throws -> EmbeddedQueue {

@@ -1,5 +1,6 @@
 import Basics
 import Delivery
+import GoogleAuth
 import InferenceAPI
 import MessageQueues
 import Telemetry
@@ -49,6 +50,29 @@ import WorkerPools
         ] {
             #expect(found.contains("llm_d_async_async_\(name)\(labels) \(value)"), "\(name)")
         }
+    }
+
+    @Test func theBacklogIsThatOfTheBrokerWhereItIsKnown() {
+        let registry = MetricsRegistry()
+        let names = [
+            "llm_d_async_async_broker_backlog", "weir_async_backlog_messages", "weir_async_backlog_oldest_seconds",
+        ]
+        func found(_ backlog: SubscriptionBacklog?) -> [String] {
+            var queue = queue
+            queue.backlog = backlog
+            StatusReport(
+                gateway: nil, queues: [queue], workerPools: [], brokerNames: [:], waitingConnections: 0, priorities: []
+            ).write(to: registry)
+            return names.flatMap { name in
+                lines(registry).filter { $0.hasPrefix(name) }.map { $0.replacing(/\{.*\}/, with: "") }
+            }
+        }
+        #expect(found(nil) == ["\(names[0]) 7"])
+        #expect(
+            found(SubscriptionBacklog(unacknowledged: 5000, oldestAge: .seconds(90)))
+                == ["\(names[0]) 5000", "\(names[1]) 5000", "\(names[2]) 90"])
+        // What is not known any more is not told any more.
+        #expect(found(nil) == ["\(names[0]) 7"])
     }
 
     @Test func gatesOfAPoolHaveNoQueueInTheirLabels() {

@@ -39,7 +39,12 @@ final class QueueDirectory: Sendable {
         try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
     }
 
-    deinit { try? FileManager.default.removeItem(at: url) }
+    deinit {
+        // A queue may still be closing; its files that go meanwhile make a removal fail half way.
+        for _ in 0..<100 where FileManager.default.fileExists(atPath: url.path) {
+            try? FileManager.default.removeItem(at: url)
+        }
+    }
 
     var path: String { url.appendingPathComponent("queue.db").path }
 

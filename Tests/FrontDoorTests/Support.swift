@@ -37,7 +37,12 @@ struct TestDoor: Sendable {
         change(&options)
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("weir-door-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: folder) }
+        defer {
+            // The queue may still be closing; its files that go meanwhile make a removal fail half way.
+            for _ in 0..<100 where FileManager.default.fileExists(atPath: folder.path) {
+                try? FileManager.default.removeItem(at: folder)
+            }
+        }
         var queueConfiguration = EmbeddedQueue.Configuration(path: folder.appendingPathComponent("queue.db").path)
         // The tests end processes, not machines.
         queueConfiguration.flushesForPowerLoss = false

@@ -138,7 +138,7 @@ private func gate(_ parameters: Node) -> Configuration.Gate? {
         #expect(target.capacityFeed == .off)
         let other = try #require(async.target(of: async.queues[2]))
         #expect(other.url.description == "http://other:8080/base")
-        #expect(other.objective == "bulk")
+        #expect(other.objective == .named("bulk"))
         #expect(other.maxAnswerBytes == 1 << 20)
         #expect(async.allWorkerPools.map(\.name) == ["default", "big"])
         #expect(async.workerPools[0].workers == 200)
@@ -308,5 +308,14 @@ private func gate(_ parameters: Node) -> Configuration.Gate? {
         let found = complaints(async(queue: "redis: {url: '\(text)'}"))
         #expect(found.count == 1)
         #expect(found.allSatisfy { $0.hasPrefix("async.queues[0].redis.url: ") && !$0.contains("fish") })
+    }
+
+    @Test("what a target is told of a queue's objective", arguments: [("", "bulk"), ("x", "x"), ("off", nil)])
+    func objectives(setting: String, expected: String?) throws {
+        let target = "{url: 'http://other'\(setting.isEmpty ? "" : ", objective: \(setting)")}"
+        let parsed = try parse(async(queue: "embedded: {path: q.db}, objective: bulk, target: \(target)"))
+        let settings = try #require(parsed.async)
+        let queue = try #require(settings.queues.first)
+        #expect(settings.target(of: queue)?.objectiveName(for: queue) == expected)
     }
 }
