@@ -41,7 +41,7 @@ struct ProxyTests {
     func keepAlive() async throws {
         let upstream = try await TestUpstream.start()
         try await TestGateway.with(
-            TestGateway.pool([upstream.port]), change: { $0.limits.upstreamIdle = .seconds(600) }
+            TestGateway.pool([upstream.port])
         ) { test in
             let client = try await test.connect()
             let before = upstream.connections

@@ -43,6 +43,8 @@ struct TestGateway {
         let observer = RecordingObserver()
         var configuration = GatewayConfiguration(
             port: 0, threads: 1, objectives: ["realtime": 0, "batch": -1, "urgent": 5], pools: [pool])
+        // On a machine that stands still for seconds, a kept connection must still be there.
+        configuration.limits.upstreamIdle = .seconds(600)
         change(&configuration)
         let gateway = try await Gateway.start(configuration, observer: observer)
         do {
