@@ -70,10 +70,16 @@ let package = Package(
         room("Basics"),
         room("InferenceAPI", uses: ["Basics"]),
         room("Pool", uses: ["Basics", "InferenceAPI"]),
+        room("PrefixIndex", uses: ["Basics"]),
+        room("Prediction", uses: ["Basics", "Pool"]),
         room("Routing", uses: ["Basics", "Pool"]),
-        room("Admission", uses: ["Basics", heap]),
-        room("Harvest", uses: ["Basics", "Pool"]),
-        room("PoolScheduler", uses: ["Basics", "Pool", "Routing", "Admission", "Harvest", deque]),
+        room("Admission", uses: ["Basics", heap, deque]),
+        room("Harvest", uses: ["Basics", "Pool", "Prediction"]),
+        room(
+            "PoolScheduler",
+            uses: [
+                "Basics", "InferenceAPI", "Pool", "PrefixIndex", "Prediction", "Routing", "Admission", "Harvest", deque,
+            ]),
         room("Delivery", uses: ["Basics", "InferenceAPI", deque, heap]),
 
         room("DispatchGates", uses: ["Basics"]),

@@ -331,7 +331,7 @@ final class Exchange {
         guard let answerHead, answerHead.status.code < 400 else { return pool?.withdraw(id) ?? () }
         let counted = answerScanner.usage?.completionTokens
         let events = answerScanner.outputEvents
-        pool?.finished(id, outputTokens: counted ?? (events > 0 ? events : nil))
+        pool?.finished(id, AnswerFacts(outputTokens: counted ?? (events > 0 ? events : nil)))
     }
 
     /// The request is over: lets go of everything and tells the observer. Happens once.

@@ -75,13 +75,13 @@ final class PoolShell: Sendable {
     }
 
     func progressed(_ id: UInt64, outputTokens: Int) {
-        state.withLock { $0.scheduler.progressed(id, outputTokens: outputTokens) }
+        state.withLock { $0.scheduler.progressed(id, outputTokens: outputTokens, now: GatewayClock.now()) }
     }
 
-    func finished(_ id: UInt64, outputTokens: Int?) {
+    func finished(_ id: UInt64, _ answer: AnswerFacts) {
         feed { state, now in
             state.clients[id] = nil
-            return state.scheduler.finished(id, outputTokens: outputTokens, now: now)
+            return state.scheduler.finished(id, answer, now: now)
         }
     }
 
@@ -109,11 +109,9 @@ final class PoolShell: Sendable {
     }
 
     func scraped(_ id: EndpointID, _ metrics: ScrapedMetrics, engine: String) {
-        let inEngine = metrics.running.map { $0 + (metrics.waiting ?? 0) }
         feed { state, now in
             state.reports[id.index] = Report(metrics: metrics, engine: engine, received: now)
-            return state.scheduler.scraped(
-                id, runningAndWaiting: inEngine, kvTokens: metrics.kvCapacityTokens, now: now)
+            return state.scheduler.scraped(id, metrics, now: now)
         }
     }
 

@@ -51,10 +51,12 @@ struct WeirDispatcher: Dispatcher {
             // The answers to messages come in one piece: nobody sees their first token.
             if fleet.requests[id].workClass == .realtime { scheduler.firstToken(UInt64(id), now: now) }
         case .progressed(let id, let tokens):
-            if tokens % Self.progressInterval == 0 { scheduler.progressed(UInt64(id), outputTokens: tokens) }
+            if tokens % Self.progressInterval == 0 {
+                scheduler.progressed(UInt64(id), outputTokens: tokens, now: now)
+            }
         case .finished(let id):
             let tokens = Int(fleet.requests[id].outputTokens)
-            act(scheduler.finished(UInt64(id), outputTokens: tokens, now: now), now: now, fleet: &fleet)
+            act(scheduler.finished(UInt64(id), AnswerFacts(outputTokens: tokens), now: now), now: now, fleet: &fleet)
             offer(now: now, fleet: &fleet)
         case .refused(let id):
             act(scheduler.cancelled(UInt64(id), now: now), now: now, fleet: &fleet)

@@ -1,4 +1,6 @@
 public import Basics
+public import InferenceAPI
+public import Pool
 
 /// A request as the scheduler sees it: no bytes, only what decisions need.
 public struct PoolRequest: Hashable, Sendable {
@@ -29,12 +31,33 @@ public struct PoolRequest: Hashable, Sendable {
     /// Whether its answer is one sequence, generated token after token, so that its length and its time tell the pace of
     /// the engine. Several choices, or several prompts in one request, are generated side by side.
     public var isOneSequence: Bool
+    /// Whose it is (the fairness id); requests of one band share the pool by it.
+    public var flow: String
+    /// Its prompt as a chain of hashes of text, for the prefix index.
+    public var promptBlocks: PromptBlocks
+    /// The same of tokens, where somebody has tokenized it; endpoints whose caches are known exactly are matched by it.
+    public var tokenBlocks: PromptBlocks
+    /// The limit on its time to first token in milliseconds, if it names one.
+    public var ttftLimitMilliseconds: Double?
+    /// The limit on its time per output token in milliseconds, if it names one.
+    public var tpotLimitMilliseconds: Double?
+    /// The LoRA adapter that it wants; nil for the base model.
+    public var adapter: String?
+    /// What it belongs to: requests of one session should meet their own cache.
+    public var session: String?
+    /// The only endpoints that it may go to; nil for all.
+    public var allowedEndpoints: [EndpointID]?
+    /// Request headers that the pool's routing policy reads, by lower-case name.
+    public var routingHeaders: [String: String]
 
     /// Creates a request.
     public init(
         id: UInt64, priority: Int, promptTokens: Int, cachedPromptTokens: Int = 0, maxOutputTokens: Int? = nil,
         runsToLimit: Bool = false, bytes: Int = 0, timeToLive: TimeSpan? = nil, deadline: Instant? = nil,
-        isMessage: Bool = false, streams: Bool = true, isOneSequence: Bool = true
+        isMessage: Bool = false, streams: Bool = true, isOneSequence: Bool = true, flow: String = "",
+        promptBlocks: PromptBlocks = .unknown, tokenBlocks: PromptBlocks = .unknown,
+        ttftLimitMilliseconds: Double? = nil, tpotLimitMilliseconds: Double? = nil, adapter: String? = nil,
+        session: String? = nil, allowedEndpoints: [EndpointID]? = nil, routingHeaders: [String: String] = [:]
     ) {
         self.id = id
         self.priority = priority
@@ -48,5 +71,14 @@ public struct PoolRequest: Hashable, Sendable {
         self.isMessage = isMessage
         self.streams = streams
         self.isOneSequence = isOneSequence
+        self.flow = flow
+        self.promptBlocks = promptBlocks
+        self.tokenBlocks = tokenBlocks
+        self.ttftLimitMilliseconds = ttftLimitMilliseconds
+        self.tpotLimitMilliseconds = tpotLimitMilliseconds
+        self.adapter = adapter
+        self.session = session
+        self.allowedEndpoints = allowedEndpoints
+        self.routingHeaders = routingHeaders
     }
 }

@@ -23,19 +23,19 @@ public struct PoolScheduler: Sendable {
     /// The pool's name.
     public let name: String
     /// The endpoints with their live load.
-    public private(set) var endpoints: [Endpoint]
+    public internal(set) var endpoints: [Endpoint]
     /// What has happened since the start.
-    public private(set) var counters = SchedulerCounters()
-    private let configuration: PoolConfiguration
-    private var ledgers: [EndpointLedger]
-    private var router = LeastCostRouter()
-    private var room: WaitingRoom
-    private var held: [UInt64: HeldRequest] = [:]
-    private var outputLengths = PerClass(repeating: OutputLengthEstimate(quantile: 0.75))
-    private var finishRate = RateEstimate(timeConstant: .seconds(10))
-    private var isDraining = false
+    public internal(set) var counters = SchedulerCounters()
+    let configuration: PoolConfiguration
+    var ledgers: [EndpointLedger]
+    var router = LeastCostRouter()
+    var room: WaitingRoom
+    var held: [UInt64: HeldRequest] = [:]
+    var outputLengths = PerClass(repeating: OutputLengthEstimate(quantile: 0.75))
+    var finishRate = RateEstimate(timeConstant: .seconds(10))
+    var isDraining = false
     /// Since when no endpoint has been up.
-    private var allDownSince: Instant?
+    var allDownSince: Instant?
 
     /// Creates the scheduler of a pool with nothing in flight.
     public init(configuration: PoolConfiguration, now: Instant) {
@@ -85,7 +85,7 @@ public struct PoolScheduler: Sendable {
     }
 
     /// A request has generated more than was expected of it; its reservation grows with it.
-    public mutating func progressed(_ id: UInt64, outputTokens: Int) {
+    public mutating func progressed(_ id: UInt64, outputTokens: Int, now: Instant) {
         guard var entry = held[id], let placement = entry.placement, placement.firstToken != nil,
             outputTokens > entry.demand.expectedOutputTokens
         else { return }
@@ -97,15 +97,13 @@ public struct PoolScheduler: Sendable {
     }
 
     /// A request ended with a complete answer.
-    ///
-    /// - Parameter outputTokens: tokens generated, if known.
-    public mutating func finished(_ id: UInt64, outputTokens: Int?, now: Instant) -> [SchedulerAction] {
+    public mutating func finished(_ id: UInt64, _ answer: AnswerFacts, now: Instant) -> [SchedulerAction] {
         guard let index = held.index(forKey: id), let placement = held.values[index].placement else { return [] }
         let entry = held.remove(at: index).value
         unplace(id, entry, placement)
         finishRate.add(1, now: now)
         counters.finished[entry.workClass] += 1
-        let outputTokens = outputTokens.map { min(max(0, $0), Self.promptTokenLimit) }
+        let outputTokens = answer.outputTokens.map { min(max(0, $0), Self.promptTokenLimit) }
         if let outputTokens {
             outputLengths[entry.workClass].observe(outputTokens: outputTokens)
             if entry.request.isOneSequence {
@@ -151,17 +149,16 @@ public struct PoolScheduler: Sendable {
         return isUp ? placeWaiting(now: now) : []
     }
 
-    /// What an endpoint reported about itself.
-    ///
-    /// - Parameter kvTokens: the size of its KV cache, if it told; taken only where none was configured.
-    public mutating func scraped(
-        _ id: EndpointID, runningAndWaiting: Int?, kvTokens: Int?, now: Instant
-    ) -> [SchedulerAction] {
-        if let runningAndWaiting {
+    /// What an endpoint reported about itself. The size of its KV cache is taken only where none was configured.
+    public mutating func scraped(_ id: EndpointID, _ metrics: ScrapedMetrics, now: Instant) -> [SchedulerAction] {
+        if let running = metrics.running {
+            let runningAndWaiting = running + (metrics.waiting ?? 0)
             endpoints[id.index].foreignLoad.observe(
                 scrapedRequests: runningAndWaiting, ownRequests: endpoints[id.index].load.requests, now: now)
         }
-        if endpoints[id.index].capacity.kvTokens == nil { endpoints[id.index].capacity.kvTokens = kvTokens }
+        if endpoints[id.index].capacity.kvTokens == nil {
+            endpoints[id.index].capacity.kvTokens = metrics.kvCapacityTokens
+        }
         return placeWaiting(now: now)
     }
 
@@ -308,7 +305,7 @@ extension PoolScheduler {
         return actions
     }
 
-    private func hasUntriedEndpoint(_ id: UInt64) -> Bool {
+    func hasUntriedEndpoint(_ id: UInt64) -> Bool {
         let failed = held[id]?.failedEndpoints ?? []
         return endpoints.indices.contains { endpoints[$0].isUp && !failed.contains(EndpointID($0)) }
     }
@@ -345,7 +342,7 @@ extension PoolScheduler {
         return .milliseconds(2 * step + prefill)
     }
 
-    private mutating func release(_ id: UInt64) {
+    mutating func release(_ id: UInt64) {
         guard let entry = held.removeValue(forKey: id), let placement = entry.placement else { return }
         unplace(id, entry, placement)
     }
@@ -361,117 +358,5 @@ extension PoolScheduler {
         let perSecond = finishRate.perSecond(now: now)
         let drainSeconds = perSecond > 0 ? Double(room.count) / perSecond : 1
         return .reject(id, Rejection(cause: cause, retryAfter: .seconds(min(max(drainSeconds, 1), 30))))
-    }
-}
-
-// MARK: - Harvest
-
-extension PoolScheduler {
-    private mutating func judge(_ demand: RequestDemand, on index: Int, now: Instant) -> HarvestState {
-        ledgers[index].harvest.judge(
-            demand, on: endpoints[index], oldestSilence: oldestSilence(on: index, now: now), now: now)
-    }
-
-    private mutating func oldestSilence(on index: Int, now: Instant) -> TimeSpan {
-        ledgers[index].oldestSilence(now: now) { id in
-            guard let placement = held[id]?.placement else { return false }
-            return placement.firstToken == nil && placement.endpoint.index == index
-        }
-    }
-
-    /// Takes an answer as evidence of the endpoint's speed.
-    private mutating func learnSpeed(of index: Int, outputTokens: Int, residence: TimeSpan) {
-        ledgers[index].speed.observe(
-            outputTokens: outputTokens, residence: residence, configured: ledgers[index].configuredStepTime)
-        believeSpeed(of: index)
-    }
-
-    private mutating func forgetSpeed(of index: Int) {
-        ledgers[index].speed.forget()
-        believeSpeed(of: index)
-    }
-
-    /// The belief holds for all that looks at the endpoint's capacity, routing too.
-    private mutating func believeSpeed(of index: Int) {
-        let factor = ledgers[index].speed.factor
-        guard factor != ledgers[index].harvest.speedFactor else { return }
-        ledgers[index].harvest.speedFactor = factor
-        endpoints[index].capacity.stepTime = ledgers[index].configuredStepTime.faster(by: factor)
-    }
-
-    /// The endpoint with the most room left for batch work, if any has room for this request.
-    private mutating func harvestPlace(for entry: HeldRequest, now: Instant) -> EndpointID? {
-        var best: (slack: Int, id: EndpointID)?
-        for index in endpoints.indices where !entry.failedEndpoints.contains(EndpointID(index)) {
-            let state = judge(entry.demand, on: index, now: now)
-            guard state.limit == nil else { continue }
-            let slack = state.allowedBatchRequests - endpoints[index].load.sheddableRequests
-            if best.map({ slack > $0.slack }) ?? true { best = (slack, EndpointID(index)) }
-        }
-        return best?.id
-    }
-
-    /// Calls back the youngest batch requests of an endpoint on which real-time work surges.
-    private mutating func brake(_ endpoint: EndpointID, now: Instant) -> [SchedulerAction] {
-        let index = endpoint.index
-        let surplus = ledgers[index].harvest.requestsToCallBack(
-            from: endpoints[index], oldestSilence: oldestSilence(on: index, now: now), now: now)
-        guard surplus > 0 else { return [] }
-        var actions: [SchedulerAction] = []
-        for id in ledgers[index].sheddable.reversed() where actions.count < surplus {
-            guard let entry = held[id], mayCallBack(entry) else { continue }
-            let lost = lostTokens(entry, now: now)
-            guard ledgers[index].harvest.mayWaste(lostTokens: lost) else { break }
-            actions.append(callBack(id, from: endpoint, lostTokens: lost))
-        }
-        return actions
-    }
-
-    /// Calls batch work back so that a real-time request that waits can be placed: the pool is real-time's in a peak.
-    ///
-    /// Only where that makes room, and no more than it takes.
-    private mutating func makeRoom(for waiting: HeldRequest, now: Instant) -> [SchedulerAction] {
-        let candidates = endpoints.indices
-            .filter { !ledgers[$0].sheddable.isEmpty && !waiting.failedEndpoints.contains(EndpointID($0)) }
-            .sorted { ledgers[$0].sheddable.count > ledgers[$1].sheddable.count }
-        for index in candidates {
-            var emptied = endpoints[index]
-            let callable = ledgers[index].sheddable.reversed().filter { held[$0].map(mayCallBack) ?? false }
-            for entry in callable.compactMap({ held[$0] }) {
-                emptied.load.release(
-                    entry.demand, .sheddable, hadFirstToken: entry.placement?.firstToken != nil)
-            }
-            guard emptied.accepts(waiting.demand, now: now) else { continue }
-            var actions: [SchedulerAction] = []
-            for id in callable where !endpoints[index].accepts(waiting.demand, now: now) {
-                guard let entry = held[id] else { continue }
-                actions.append(callBack(id, from: EndpointID(index), lostTokens: lostTokens(entry, now: now)))
-            }
-            return actions
-        }
-        return []
-    }
-
-    private func mayCallBack(_ entry: HeldRequest) -> Bool {
-        entry.request.isMessage || entry.placement?.firstToken == nil
-    }
-
-    private mutating func callBack(_ id: UInt64, from endpoint: EndpointID, lostTokens: Int) -> SchedulerAction {
-        ledgers[endpoint.index].harvest.batchAborted(lostTokens: lostTokens)
-        counters.calledBack += 1
-        counters.lostTokens += lostTokens
-        release(id)
-        return .callBack(id, endpoint)
-    }
-
-    /// The work done for a request so far, in tokens: its prompt once it has answered, and a token per step since.
-    private func lostTokens(_ entry: HeldRequest, now: Instant) -> Int {
-        guard let placement = entry.placement else { return 0 }
-        guard let firstToken = placement.firstToken else { return entry.demand.uncachedPromptTokens / 2 }
-        let endpoint = endpoints[placement.endpoint.index]
-        let step = endpoint.capacity.stepTime.stepMilliseconds(
-            decodes: endpoint.load.requests, contextTokens: endpoint.load.contextTokens, prefillTokens: 0)
-        let generated = step > 0 ? Int((now - firstToken).milliseconds / step) : 0
-        return entry.demand.promptTokens + min(generated, entry.demand.expectedOutputTokens)
     }
 }

@@ -17,7 +17,7 @@ import Testing
         #expect(scheduler.submit(large(2, promptTokens: 60_000), now: .zero).isEmpty)
         #expect(scheduler.submit(chat(3), now: .zero).isEmpty)
         #expect(scheduler.tick(now: Instant(seconds: 0.05)).started == [3])
-        #expect(scheduler.finished(1, outputTokens: 100, now: Instant(seconds: 1)).started == [2])
+        #expect(scheduler.finished(1, AnswerFacts(outputTokens: 100), now: Instant(seconds: 1)).started == [2])
     }
 
     @Test func aLowerBandDoesNotPassABlockedHigherOne() {
@@ -64,7 +64,7 @@ import Testing
         var scheduler = makeScheduler(harvest: .init(tpotLimitMilliseconds: 10))
         #expect(scheduler.submit(message(1), now: .zero).started == [1])
         #expect(scheduler.submit(message(2), now: .zero).isEmpty)
-        #expect(scheduler.finished(1, outputTokens: 10, now: Instant(seconds: 5)).started == [2])
+        #expect(scheduler.finished(1, AnswerFacts(outputTokens: 10), now: Instant(seconds: 5)).started == [2])
         #expect(scheduler.submit(chat(3), now: Instant(seconds: 5)).started == [3])
         #expect(scheduler.tick(now: Instant(seconds: 5.05)).calledBack == [2])
     }
@@ -79,8 +79,8 @@ import Testing
         #expect(scheduler.endpoints[0].load.pendingPrefillTokens == 0, "the prompt has been computed by now")
         _ = scheduler.tick(now: Instant(seconds: 10))
         #expect(scheduler.submit(message(2), now: Instant(seconds: 10)).started == [2])
-        _ = scheduler.finished(1, outputTokens: 200, now: Instant(seconds: 11))
-        _ = scheduler.finished(2, outputTokens: 200, now: Instant(seconds: 12))
+        _ = scheduler.finished(1, AnswerFacts(outputTokens: 200), now: Instant(seconds: 11))
+        _ = scheduler.finished(2, AnswerFacts(outputTokens: 200), now: Instant(seconds: 12))
         #expect(scheduler.endpoints[0].load == EndpointLoad())
     }
 

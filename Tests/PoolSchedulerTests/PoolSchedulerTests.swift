@@ -11,7 +11,7 @@ import Testing
         #expect(scheduler.submit(chat(1), now: .zero) == [.start(1, EndpointID(0))])
         #expect(scheduler.endpoints[0].load.realtimeRequests == 1)
         scheduler.firstToken(1, now: Instant(seconds: 1))
-        #expect(scheduler.finished(1, outputTokens: 200, now: Instant(seconds: 2)).isEmpty)
+        #expect(scheduler.finished(1, AnswerFacts(outputTokens: 200), now: Instant(seconds: 2)).isEmpty)
         #expect(scheduler.endpoints[0].load == EndpointLoad())
         #expect(scheduler.requestCount == 0)
     }
@@ -25,7 +25,7 @@ import Testing
         var order: [UInt64] = []
         var running: UInt64 = 1
         for _ in 0..<4 {
-            let started = scheduler.finished(running, outputTokens: 1, now: .zero).started
+            let started = scheduler.finished(running, AnswerFacts(outputTokens: 1), now: .zero).started
             order += started
             running = started.first ?? 0
         }
@@ -38,8 +38,8 @@ import Testing
         #expect(scheduler.submit(chat(2), now: .zero).started == [2])
         #expect(scheduler.submit(message(3), now: .zero).isEmpty)
         #expect(scheduler.submit(chat(4), now: .zero).isEmpty)
-        #expect(scheduler.finished(1, outputTokens: 1, now: .zero).started == [4])
-        #expect(scheduler.finished(2, outputTokens: 1, now: .zero).started == [3])
+        #expect(scheduler.finished(1, AnswerFacts(outputTokens: 1), now: .zero).started == [4])
+        #expect(scheduler.finished(2, AnswerFacts(outputTokens: 1), now: .zero).started == [3])
     }
 
     @Test func aRealtimeRequestThatFindsThePoolFullTakesTheYoungestMessagesPlace() {
@@ -48,7 +48,7 @@ import Testing
         let actions = scheduler.submit(chat(9), now: Instant(seconds: 1))
         #expect(actions == [.callBack(3, EndpointID(0)), .start(9, EndpointID(0))])
         #expect(scheduler.counters.calledBack == 1)
-        #expect(scheduler.finished(3, outputTokens: 1, now: Instant(seconds: 1)).isEmpty, "it was forgotten")
+        #expect(scheduler.finished(3, AnswerFacts(outputTokens: 1), now: Instant(seconds: 1)).isEmpty, "it was forgotten")
     }
 
     @Test func anAnswerThatAClientIsReadingIsNotCalledBack() {
@@ -56,7 +56,7 @@ import Testing
         #expect(scheduler.submit(chat(1, priority: -1), now: .zero).started == [1])
         scheduler.firstToken(1, now: .zero)
         #expect(scheduler.submit(chat(2), now: .zero).isEmpty)
-        #expect(scheduler.finished(1, outputTokens: 1, now: .zero).started == [2])
+        #expect(scheduler.finished(1, AnswerFacts(outputTokens: 1), now: .zero).started == [2])
     }
 
     @Test func aFullBandIsRefusedAndAnExpiredWaitIsReported() {
@@ -113,10 +113,10 @@ import Testing
                 maxOutputTokens: .max, runsToLimit: runsToLimit)
             #expect(scheduler.submit(absurd, now: .zero).started == [UInt64(id)])
             scheduler.firstToken(UInt64(id), now: .zero)
-            scheduler.progressed(UInt64(id), outputTokens: id == 2 ? 10_000 : 1)
+            scheduler.progressed(UInt64(id), outputTokens: id == 2 ? 10_000 : 1, now: .zero)
         }
         #expect(scheduler.submit(chat(9), now: .zero).started == [9])
-        for id in [1, 2, 3, 9] { _ = scheduler.finished(UInt64(id), outputTokens: .max, now: .zero) }
+        for id in [1, 2, 3, 9] { _ = scheduler.finished(UInt64(id), AnswerFacts(outputTokens: .max), now: .zero) }
         #expect(scheduler.endpoints[0].load == EndpointLoad())
     }
 
@@ -143,9 +143,9 @@ import Testing
         for (id, deadline) in [(2, 500.0), (3, 100.0), (4, 300.0)] {
             #expect(scheduler.submit(message(UInt64(id), deadline: deadline), now: .zero).isEmpty)
         }
-        #expect(scheduler.finished(1, outputTokens: 1, now: .zero).started == [3])
+        #expect(scheduler.finished(1, AnswerFacts(outputTokens: 1), now: .zero).started == [3])
         #expect(scheduler.tick(now: Instant(seconds: 300)).rejected == [4: .expired])
-        #expect(scheduler.finished(3, outputTokens: 1, now: Instant(seconds: 300)).started == [2])
+        #expect(scheduler.finished(3, AnswerFacts(outputTokens: 1), now: Instant(seconds: 300)).started == [2])
     }
 
     @Test func drainingTurnsTheWaitingAwayAndLetsTheRunningFinish() {
@@ -154,7 +154,7 @@ import Testing
         _ = scheduler.submit(chat(2), now: .zero)
         #expect(scheduler.drain(now: .zero).rejected == [2: .shuttingDown])
         #expect(scheduler.submit(chat(3), now: .zero).rejected == [3: .shuttingDown])
-        #expect(scheduler.finished(1, outputTokens: 1, now: .zero).isEmpty)
+        #expect(scheduler.finished(1, AnswerFacts(outputTokens: 1), now: .zero).isEmpty)
         #expect(scheduler.requestCount == 0)
     }
 
@@ -174,18 +174,18 @@ import Testing
         _ = scheduler.submit(request, now: .zero)
         scheduler.firstToken(1, now: .zero)
         let before = scheduler.endpoints[0].load.reservedKVTokens
-        scheduler.progressed(1, outputTokens: 100)
+        scheduler.progressed(1, outputTokens: 100, now: .zero)
         #expect(scheduler.endpoints[0].load.reservedKVTokens == before - 10 + 125)
-        _ = scheduler.finished(1, outputTokens: 120, now: .zero)
+        _ = scheduler.finished(1, AnswerFacts(outputTokens: 120), now: .zero)
         #expect(scheduler.endpoints[0].load == EndpointLoad())
     }
 
     @Test func theKVCacheSizeIsTakenFromAScrapeOnlyIfNotConfigured() {
         var unknown = makeScheduler(kvTokens: nil)
-        _ = unknown.scraped(EndpointID(0), runningAndWaiting: 0, kvTokens: 5000, now: .zero)
+        _ = unknown.scraped(EndpointID(0), ScrapedMetrics(waiting: 0, running: 0, kvBlocks: 500, blockSizeTokens: 10), now: .zero)
         #expect(unknown.endpoints[0].capacity.kvTokens == 5000)
         var known = makeScheduler(kvTokens: 100)
-        _ = known.scraped(EndpointID(0), runningAndWaiting: 0, kvTokens: 5000, now: .zero)
+        _ = known.scraped(EndpointID(0), ScrapedMetrics(waiting: 0, running: 0, kvBlocks: 500, blockSizeTokens: 10), now: .zero)
         #expect(known.endpoints[0].capacity.kvTokens == 100)
     }
 }

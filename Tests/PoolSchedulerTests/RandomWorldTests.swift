@@ -60,9 +60,9 @@ private struct World {
             if let id = anyRunning() {
                 scheduler.firstToken(id, now: now)
                 running[id] = true
-                if Bool.random(using: &generator) { scheduler.progressed(id, outputTokens: 300) }
+                if Bool.random(using: &generator) { scheduler.progressed(id, outputTokens: 300, now: .zero) }
             }
-        case 60..<80: if let id = anyRunning() { end(id, perform: { $0.finished(id, outputTokens: 20, now: $1) }) }
+        case 60..<80: if let id = anyRunning() { end(id, perform: { $0.finished(id, AnswerFacts(outputTokens: 20), now: $1) }) }
         case 80..<85: cancelAnyone()
         case 85..<90:
             if let id = anyRunning(), running[id] == false {
@@ -86,7 +86,7 @@ private struct World {
         while scheduler.requestCount > 0, rounds < 10_000 {
             rounds += 1
             now = now + .milliseconds(50)
-            if let id = anyRunning() { end(id, perform: { $0.finished(id, outputTokens: 20, now: $1) }) }
+            if let id = anyRunning() { end(id, perform: { $0.finished(id, AnswerFacts(outputTokens: 20), now: $1) }) }
             apply(scheduler.tick(now: now))
         }
     }

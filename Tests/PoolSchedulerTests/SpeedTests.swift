@@ -34,7 +34,7 @@ import Testing
                 running.removeFirst()
                 now = first.ends
                 served += 1
-                note(scheduler.finished(first.id, outputTokens: 16, now: now))
+                note(scheduler.finished(first.id, AnswerFacts(outputTokens: 16), now: now))
             } else {
                 now = nextTick
                 nextTick = nextTick + .milliseconds(50)
@@ -84,7 +84,7 @@ import Testing
         for id in 1...200 {
             let now = Instant(seconds: Double(id))
             _ = scheduler.submit(chat(UInt64(id)), now: now)
-            _ = scheduler.finished(UInt64(id), outputTokens: 200, now: now + .milliseconds(20))
+            _ = scheduler.finished(UInt64(id), AnswerFacts(outputTokens: 200), now: now + .milliseconds(20))
         }
         #expect(scheduler.endpoints[0].capacity.stepTime != testModel)
     }

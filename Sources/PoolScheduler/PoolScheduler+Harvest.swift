@@ -1,0 +1,114 @@
+import Basics
+import Harvest
+import Pool
+
+/// How much batch work fits beside real-time work, and when it is called back.
+extension PoolScheduler {
+    mutating func judge(_ demand: RequestDemand, on index: Int, now: Instant) -> HarvestState {
+        ledgers[index].harvest.judge(
+            demand, on: endpoints[index], oldestSilence: oldestSilence(on: index, now: now), now: now)
+    }
+
+    mutating func oldestSilence(on index: Int, now: Instant) -> TimeSpan {
+        ledgers[index].oldestSilence(now: now) { id in
+            guard let placement = held[id]?.placement else { return false }
+            return placement.firstToken == nil && placement.endpoint.index == index
+        }
+    }
+
+    /// Takes an answer as evidence of the endpoint's speed.
+    mutating func learnSpeed(of index: Int, outputTokens: Int, residence: TimeSpan) {
+        ledgers[index].speed.observe(
+            outputTokens: outputTokens, residence: residence, configured: ledgers[index].configuredStepTime)
+        believeSpeed(of: index)
+    }
+
+    mutating func forgetSpeed(of index: Int) {
+        ledgers[index].speed.forget()
+        believeSpeed(of: index)
+    }
+
+    /// The belief holds for all that looks at the endpoint's capacity, routing too.
+    private mutating func believeSpeed(of index: Int) {
+        let factor = ledgers[index].speed.factor
+        guard factor != ledgers[index].harvest.speedFactor else { return }
+        ledgers[index].harvest.speedFactor = factor
+        endpoints[index].capacity.stepTime = ledgers[index].configuredStepTime.faster(by: factor)
+    }
+
+    /// The endpoint with the most room left for batch work, if any has room for this request.
+    mutating func harvestPlace(for entry: HeldRequest, now: Instant) -> EndpointID? {
+        var best: (slack: Int, id: EndpointID)?
+        for index in endpoints.indices where !entry.failedEndpoints.contains(EndpointID(index)) {
+            let state = judge(entry.demand, on: index, now: now)
+            guard state.limit == nil else { continue }
+            let slack = state.allowedBatchRequests - endpoints[index].load.sheddableRequests
+            if best.map({ slack > $0.slack }) ?? true { best = (slack, EndpointID(index)) }
+        }
+        return best?.id
+    }
+
+    /// Calls back the youngest batch requests of an endpoint on which real-time work surges.
+    mutating func brake(_ endpoint: EndpointID, now: Instant) -> [SchedulerAction] {
+        let index = endpoint.index
+        let surplus = ledgers[index].harvest.requestsToCallBack(
+            from: endpoints[index], oldestSilence: oldestSilence(on: index, now: now), now: now)
+        guard surplus > 0 else { return [] }
+        var actions: [SchedulerAction] = []
+        for id in ledgers[index].sheddable.reversed() where actions.count < surplus {
+            guard let entry = held[id], mayCallBack(entry) else { continue }
+            let lost = lostTokens(entry, now: now)
+            guard ledgers[index].harvest.mayWaste(lostTokens: lost) else { break }
+            actions.append(callBack(id, from: endpoint, lostTokens: lost))
+        }
+        return actions
+    }
+
+    /// Calls batch work back so that a real-time request that waits can be placed: the pool is real-time's in a peak.
+    ///
+    /// Only where that makes room, and no more than it takes.
+    mutating func makeRoom(for waiting: HeldRequest, now: Instant) -> [SchedulerAction] {
+        let candidates = endpoints.indices
+            .filter { !ledgers[$0].sheddable.isEmpty && !waiting.failedEndpoints.contains(EndpointID($0)) }
+            .sorted { ledgers[$0].sheddable.count > ledgers[$1].sheddable.count }
+        for index in candidates {
+            var emptied = endpoints[index]
+            let callable = ledgers[index].sheddable.reversed().filter { held[$0].map(mayCallBack) ?? false }
+            for entry in callable.compactMap({ held[$0] }) {
+                emptied.load.release(
+                    entry.demand, .sheddable, hadFirstToken: entry.placement?.firstToken != nil)
+            }
+            guard emptied.accepts(waiting.demand, now: now) else { continue }
+            var actions: [SchedulerAction] = []
+            for id in callable where !endpoints[index].accepts(waiting.demand, now: now) {
+                guard let entry = held[id] else { continue }
+                actions.append(callBack(id, from: EndpointID(index), lostTokens: lostTokens(entry, now: now)))
+            }
+            return actions
+        }
+        return []
+    }
+
+    func mayCallBack(_ entry: HeldRequest) -> Bool {
+        entry.request.isMessage || entry.placement?.firstToken == nil
+    }
+
+    private mutating func callBack(_ id: UInt64, from endpoint: EndpointID, lostTokens: Int) -> SchedulerAction {
+        ledgers[endpoint.index].harvest.batchAborted(lostTokens: lostTokens)
+        counters.calledBack += 1
+        counters.lostTokens += lostTokens
+        release(id)
+        return .callBack(id, endpoint)
+    }
+
+    /// The work done for a request so far, in tokens: its prompt once it has answered, and a token per step since.
+    private func lostTokens(_ entry: HeldRequest, now: Instant) -> Int {
+        guard let placement = entry.placement else { return 0 }
+        guard let firstToken = placement.firstToken else { return entry.demand.uncachedPromptTokens / 2 }
+        let endpoint = endpoints[placement.endpoint.index]
+        let step = endpoint.capacity.stepTime.stepMilliseconds(
+            decodes: endpoint.load.requests, contextTokens: endpoint.load.contextTokens, prefillTokens: 0)
+        let generated = step > 0 ? Int((now - firstToken).milliseconds / step) : 0
+        return entry.demand.promptTokens + min(generated, entry.demand.expectedOutputTokens)
+    }
+}
