@@ -66,6 +66,10 @@ public struct CandidateTable: Sendable {
     public var predictedTTFTMilliseconds: [Float]
     /// Predicted time per output token of this request there, in milliseconds; negative if there is no prediction.
     public var predictedTPOTMilliseconds: [Float]
+    /// Time that one uncached prompt token takes the engine, in milliseconds, as learned.
+    public var prefillTokenMilliseconds: [Float]
+    /// Time that one more request of this one's context adds to every step, in milliseconds, as learned.
+    public var addedStepMilliseconds: [Float]
     /// The tightest limit on the time per output token among the requests that run there, in milliseconds.
     public var tightestTPOTLimitMilliseconds: [Float]
     /// Adapters per endpoint.
@@ -90,6 +94,8 @@ public struct CandidateTable: Sendable {
         scrapedKVUsage = Array(repeating: 0, count: count)
         predictedTTFTMilliseconds = Array(repeating: -1, count: count)
         predictedTPOTMilliseconds = predictedTTFTMilliseconds
+        prefillTokenMilliseconds = scrapedKVUsage
+        addedStepMilliseconds = scrapedKVUsage
         tightestTPOTLimitMilliseconds = Array(repeating: .infinity, count: count)
         adapters = Array(repeating: Adapters(), count: count)
     }

@@ -48,7 +48,8 @@ import Testing
         let actions = scheduler.submit(chat(9), now: Instant(seconds: 1))
         #expect(actions == [.callBack(3, EndpointID(0)), .start(9, EndpointID(0))])
         #expect(scheduler.counters.calledBack == 1)
-        #expect(scheduler.finished(3, AnswerFacts(outputTokens: 1), now: Instant(seconds: 1)).isEmpty, "it was forgotten")
+        #expect(
+            scheduler.finished(3, AnswerFacts(outputTokens: 1), now: Instant(seconds: 1)).isEmpty, "it was forgotten")
     }
 
     @Test func anAnswerThatAClientIsReadingIsNotCalledBack() {
@@ -182,10 +183,12 @@ import Testing
 
     @Test func theKVCacheSizeIsTakenFromAScrapeOnlyIfNotConfigured() {
         var unknown = makeScheduler(kvTokens: nil)
-        _ = unknown.scraped(EndpointID(0), ScrapedMetrics(waiting: 0, running: 0, kvBlocks: 500, blockSizeTokens: 10), now: .zero)
+        _ = unknown.scraped(
+            EndpointID(0), ScrapedMetrics(waiting: 0, running: 0, kvBlocks: 500, blockSizeTokens: 10), now: .zero)
         #expect(unknown.endpoints[0].capacity.kvTokens == 5000)
         var known = makeScheduler(kvTokens: 100)
-        _ = known.scraped(EndpointID(0), ScrapedMetrics(waiting: 0, running: 0, kvBlocks: 500, blockSizeTokens: 10), now: .zero)
+        _ = known.scraped(
+            EndpointID(0), ScrapedMetrics(waiting: 0, running: 0, kvBlocks: 500, blockSizeTokens: 10), now: .zero)
         #expect(known.endpoints[0].capacity.kvTokens == 100)
     }
 }

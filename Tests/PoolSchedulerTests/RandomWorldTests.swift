@@ -62,7 +62,8 @@ private struct World {
                 running[id] = true
                 if Bool.random(using: &generator) { scheduler.progressed(id, outputTokens: 300, now: .zero) }
             }
-        case 60..<80: if let id = anyRunning() { end(id, perform: { $0.finished(id, AnswerFacts(outputTokens: 20), now: $1) }) }
+        case 60..<80:
+            if let id = anyRunning() { end(id, perform: { $0.finished(id, AnswerFacts(outputTokens: 20), now: $1) }) }
         case 80..<85: cancelAnyone()
         case 85..<90:
             if let id = anyRunning(), running[id] == false {
