@@ -172,7 +172,9 @@ extension World {
                 contentType: "text/plain", retryAfter: retryAfter, dropReason: dropReason, endpoint: name,
                 usage: status < 400 ? TokenUsage(promptTokens: 10, completionTokens: 20) : nil)
             end(id, .answered(response), process)
-            apply(process.scheduler.finished(id, AnswerFacts(outputTokens: status < 400 ? 20 : nil), now: now.steady), process)
+            apply(
+                process.scheduler.finished(id, AnswerFacts(outputTokens: status < 400 ? 20 : nil), now: now.steady),
+                process)
         case .connectFails:
             process.running.remove(id)
             process.requests[id]?.phase = .waiting
