@@ -127,7 +127,7 @@ let package = Package(
 
         room(
             "Gateway",
-            uses: nio + ["Basics", "InferenceAPI", "Pool", "Admission", "Harvest", "PoolScheduler", crypto]),
+            uses: nio + ["Basics", "InferenceAPI", "Pool", "Routing", "Admission", "Harvest", "PoolScheduler", crypto, deque]),
         room(
             "FrontDoor",
             uses: ["Basics", "InferenceAPI", "Delivery", "MessageQueues", "Gateway", crypto]),
@@ -141,8 +141,8 @@ let package = Package(
         room(
             "Composition",
             uses: [
-                "Basics", "InferenceAPI", "Pool", "Admission", "Harvest", "EngineModel", "Delivery", "MessageQueues",
-                "EmbeddedQueue", "RedisClient", "RedisQueue", "PubSubQueue", "GoogleAuth", "AsyncProcessor",
+                "Basics", "InferenceAPI", "Pool", "Routing", "Admission", "Harvest", "EngineModel", "Delivery",
+                "MessageQueues", "EmbeddedQueue", "RedisClient", "RedisQueue", "PubSubQueue", "GoogleAuth", "AsyncProcessor",
                 "PooledDispatch",
                 "DispatchGates", "WorkerPools", "GateSources", "RemoteGateway", "FrontDoor", "Gateway", "PoolScheduler",
                 "Telemetry", "Webhooks", "WeirConfiguration", log, lifecycle, product("NIOCore", "swift-nio"),

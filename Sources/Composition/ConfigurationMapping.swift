@@ -4,6 +4,7 @@ import EngineModel
 import Gateway
 import Harvest
 import Pool
+import Routing
 import WeirConfiguration
 
 extension GatewayConfiguration {
@@ -19,6 +20,14 @@ extension GatewayConfiguration {
             acceptsTenantHeader: configuration.gateway.tenantHeader,
             objectives: Dictionary(
                 configuration.objectives.map { ($0.name, $0.priority) }, uniquingKeysWith: { first, _ in first }),
+            sessionHeaders: configuration.gateway.sessionHeaders.map { $0.lowercased() },
+            rewrites: configuration.gateway.rewrites.map { rewrite in
+                ModelRewrite(
+                    model: rewrite.model,
+                    targets: rewrite.targets.map {
+                        ModelRewrite.Target(model: $0.model, weight: $0.weight, endpointLabels: $0.endpointLabels)
+                    })
+            },
             pools: [])
         for (index, pool) in configuration.pools.enumerated() {
             pools.append(try GatewayPool(pool, isDefault: index == 0))
@@ -63,7 +72,7 @@ extension GatewayPool {
             endpoints: pool.endpoints.map { endpoint in
                 GatewayEndpoint(
                     host: endpoint.url.host, port: endpoint.url.port, metrics: .init(endpoint.engine),
-                    capacity: capacity)
+                    capacity: capacity, labels: endpoint.labels)
             },
             admission: AdmissionLimits(
                 maxRequestsPerBand: pool.admission.queue.maxRequests, maxBytesPerBand: pool.admission.queue.maxBytes,

@@ -5,6 +5,7 @@ import NIOCore
 import NIOHTTP1
 import Pool
 import PoolScheduler
+import Routing
 import Synchronization
 
 /// Carries out what `ExchangeStateMachine` decides for one request, on one event loop.
@@ -12,7 +13,7 @@ final class Exchange {
     /// A refused request's body is read to its end if it is no longer than this, so that its connection can be kept.
     private static let discardLimitBytes = 64 << 10
     /// Output events between two reports of progress to the scheduler.
-    private static let eventsPerReport = 64
+    private static let eventsPerReport = 32
 
     let id: UInt64
     let request: ExchangeRequest
@@ -31,6 +32,11 @@ final class Exchange {
     private var lastBodyByte: Instant
     private var model: String? { facts.model }
     private var estimatedPromptTokens = 0
+
+    /// By how many bytes the body has become longer on its way.
+    private var bodyGrowth = 0
+    /// The only endpoints that it may go to.
+    private var allowedEndpoints: [EndpointID]?
 
     // Its place.
     private var pool: PoolShell?
@@ -194,16 +200,39 @@ final class Exchange {
         if request.path.needsModel, let defect = scanner.malformed {
             return abandon(.refused(.invalidJSON(defect)))
         }
-        switch core.directory.pool(for: facts.model) {
+        let target = rewriteTarget
+        switch core.directory.pool(for: target?.model ?? facts.model) {
         case .pool(let pool):
             self.pool = pool
+            if let target { rewrite(to: target, in: pool) }
             processorPlace = request.processor.map { ProcessorPlace($0, pool: pool.number) }
             run(machine.routed())
-        case .unknownModel: abandon(.refused(.modelNotFound(facts.model ?? "")))
+        case .unknownModel: abandon(.refused(.modelNotFound(target?.model ?? facts.model ?? "")))
         case .notKnownYet: abandon(.refused(.noEndpoints(model: facts.model, retryAfter: .seconds(1))))
         case .noModelNamed:
             abandon(.refused(request.hasBody ? .missingModel : .notFound(path: request.head.uri)))
         }
+    }
+
+    /// The model that it goes to in place of the one that it names.
+    private var rewriteTarget: ModelRewrite.Target? {
+        guard let model = facts.model else { return nil }
+        if let named = request.modelRewrite { return ModelRewrite.Target(model: named) }
+        return core.rewrites[model]?.target(for: request.session ?? request.requestID)
+    }
+
+    private func rewrite(to target: ModelRewrite.Target, in pool: PoolShell) {
+        if !target.endpointLabels.isEmpty {
+            allowedEndpoints = pool.settings.endpoints.indices.filter { index in
+                let labels = pool.settings.endpoints[index].labels
+                return target.endpointLabels.allSatisfy { labels[$0.key] == $0.value }
+            }.map { EndpointID($0) }
+        }
+        guard target.model != facts.model, let range = facts.modelRange else { return }
+        var name: [UInt8] = []
+        JSONText.appendString(target.model, to: &name)
+        held.replace(range, with: name)
+        bodyGrowth = name.count - range.count
     }
 
     /// How long it may wait for a place: the shorter of what the caller and the pool say.
@@ -233,7 +262,11 @@ final class Exchange {
             id: id, priority: request.priority, promptTokens: estimatedPromptTokens, maxOutputTokens: outputLimit,
             runsToLimit: facts.ignoreEOS && outputLimit != nil, bytes: held.bytes, timeToLive: timeToLive,
             deadline: request.deadline, isMessage: request.isMessage, streams: facts.stream,
-            isOneSequence: isOneSequence)
+            isOneSequence: isOneSequence, flow: request.fairnessID ?? "",
+            ttftLimitMilliseconds: request.ttftLimitMilliseconds, tpotLimitMilliseconds: request.tpotLimitMilliseconds,
+            session: request.session, allowedEndpoints: allowedEndpoints,
+            isExplained: request.isExplained)
+        if request.isExplained, let pool { core.decisions.note(request.requestID, .init(pool: pool, id: id)) }
         pool?.submit(poolRequest, from: NIOLoopBound(self, eventLoop: loop.eventLoop))
     }
 
@@ -305,7 +338,7 @@ final class Exchange {
             if machine.isBodyComplete {
                 request.hasBody ? .length(held.bytes) : .none
             } else {
-                request.announcedBytes.map { .length($0) } ?? .chunked
+                request.announcedBytes.map { .length($0 + bodyGrowth) } ?? .chunked
             }
         let head = MessageHeaders.upstreamHead(
             of: request.head, endpoint: endpoint.name, requestID: request.requestID, isTrusted: request.isTrusted,
@@ -331,7 +364,12 @@ final class Exchange {
         guard let answerHead, answerHead.status.code < 400 else { return pool?.withdraw(id) ?? () }
         let counted = answerScanner.usage?.completionTokens
         let events = answerScanner.outputEvents
-        pool?.finished(id, AnswerFacts(outputTokens: counted ?? (events > 0 ? events : nil)))
+        let usage = answerScanner.usage
+        pool?.finished(
+            id,
+            AnswerFacts(
+                promptTokens: usage?.promptTokens, cachedPromptTokens: usage?.cachedPromptTokens,
+                outputTokens: counted ?? (events > 0 ? events : nil)))
     }
 
     /// The request is over: lets go of everything and tells the observer. Happens once.

@@ -46,6 +46,16 @@ struct ExchangeRequest {
     var isTrusted: Bool
     var priority = 0
     var fairnessID: String?
+    /// What it belongs to, if the caller says.
+    var session: String?
+    /// The limit on its time to first token in milliseconds, if the caller names one.
+    var ttftLimitMilliseconds: Double?
+    /// The limit on its time per output token in milliseconds, if the caller names one.
+    var tpotLimitMilliseconds: Double?
+    /// Whether a receipt of the decision is to be kept.
+    var isExplained = false
+    /// The model that it is to go to, whatever its body names, if the caller says.
+    var modelRewrite: String?
     /// How long it may wait for a place, if the caller says; never longer than the pool allows.
     var timeToLive: TimeSpan?
     /// When its answer is worth nothing any more.

@@ -2,6 +2,7 @@ public import Admission
 public import Basics
 public import Harvest
 public import Pool
+public import Routing
 
 /// Everything the gateway is told once, as plain values.
 public struct GatewayConfiguration: Sendable {
@@ -22,6 +23,10 @@ public struct GatewayConfiguration: Sendable {
     public var acceptsTenantHeader: Bool
     /// Priorities by objective name. A request that names none, or an unknown one, has priority 0.
     public var objectives: [String: Int]
+    /// Headers that name the session of a request, by precedence, in lower case.
+    public var sessionHeaders: [String]
+    /// Models that are others to the endpoints.
+    public var rewrites: [ModelRewrite]
     /// The pools; the first one that is a default takes requests that name no model.
     public var pools: [GatewayPool]
 
@@ -30,6 +35,7 @@ public struct GatewayConfiguration: Sendable {
         host: String = "127.0.0.1", port: Int = 8080, threads: Int = 0, limits: GatewayLimits = .init(),
         trustedCallers: [NetworkBlock] = NetworkBlock.loopback, tenants: [Tenant] = [],
         acceptsTenantHeader: Bool = false, objectives: [String: Int] = ["realtime": 0, "batch": -1],
+        sessionHeaders: [String] = GatewayConfiguration.usualSessionHeaders, rewrites: [ModelRewrite] = [],
         pools: [GatewayPool]
     ) {
         self.host = host
@@ -40,8 +46,15 @@ public struct GatewayConfiguration: Sendable {
         self.tenants = tenants
         self.acceptsTenantHeader = acceptsTenantHeader
         self.objectives = objectives
+        self.sessionHeaders = sessionHeaders
+        self.rewrites = rewrites
         self.pools = pools
     }
+
+    /// The headers by which clients and agents name their sessions (shared reference `scheduling.md` 1.4, agent-identity).
+    public static let usualSessionHeaders = [
+        "x-session-id", "x-claude-code-session-id", "x-session-affinity", "session-id", "session_id",
+    ]
 }
 
 /// Model servers that serve the same models and share one scheduler.
@@ -104,13 +117,19 @@ public struct GatewayEndpoint: Sendable {
     public var metrics: Metrics
     /// Size and speed.
     public var capacity: EndpointCapacity
+    /// Labels, for rules that name endpoints by them.
+    public var labels: [String: String]
 
     /// Creates an endpoint.
-    public init(host: String, port: Int, metrics: Metrics = .detected, capacity: EndpointCapacity) {
+    public init(
+        host: String, port: Int, metrics: Metrics = .detected, capacity: EndpointCapacity,
+        labels: [String: String] = [:]
+    ) {
         self.host = host
         self.port = port
         self.metrics = metrics
         self.capacity = capacity
+        self.labels = labels
     }
 
     /// The name shown in logs, records and headers, also the `Host` header: host and port.

@@ -1,6 +1,7 @@
 import Basics
 import NIOCore
 import Pool
+import Routing
 import Synchronization
 
 /// What all event loops of one gateway share.
@@ -15,6 +16,9 @@ final class GatewayCore: Sendable {
     let observer: any GatewayObserver
     let tenants: TenantRegistry
     let capacityFeeds = CapacityFeeds()
+    let decisions = DecisionRegistry()
+    /// Rules by the model that requests name.
+    let rewrites: [String: ModelRewrite]
     /// Answers what is not for a model server, if anybody does.
     let requestHandler: (any LocalRequestHandler)?
     /// Work of that handler.
@@ -32,6 +36,7 @@ final class GatewayCore: Sendable {
         self.configuration = configuration
         self.observer = observer
         self.requestHandler = requestHandler
+        rewrites = Dictionary(configuration.rewrites.map { ($0.model, $0) }, uniquingKeysWith: { first, _ in first })
         tenants = TenantRegistry(configuration.tenants, acceptsNames: configuration.acceptsTenantHeader)
         var pools: [PoolShell] = []
         var endpoints = 0
@@ -46,6 +51,15 @@ final class GatewayCore: Sendable {
     }
 
     var limits: GatewayLimits { configuration.limits }
+
+    /// All models that requests may name, sorted: those of the endpoints, and those that are rewritten to one of them.
+    var servedModels: [String] {
+        let models = directory.models
+        guard !rewrites.isEmpty else { return models }
+        let known = Set(models)
+        let aliases = rewrites.values.filter { rewrite in rewrite.targets.contains { known.contains($0.model) } }
+        return known.union(aliases.map(\.model)).sorted()
+    }
 
     func newRequest() -> UInt64 {
         running.withLock { $0.count += 1 }

@@ -19,6 +19,34 @@ struct HeldBody {
         }
     }
 
+    /// Puts other bytes in the place of those in `range`, which counts from the body's first byte.
+    ///
+    /// Only the pieces that hold the range are copied.
+    mutating func replace(_ range: Range<Int>, with replacement: [UInt8]) {
+        guard range.upperBound <= bytes else { return }
+        var spliced: [ByteBuffer] = []
+        var offset = 0
+        var isReplaced = false
+        for piece in pieces {
+            let end = offset + piece.readableBytes
+            if end <= range.lowerBound || offset >= range.upperBound {
+                spliced.append(piece)
+            } else {
+                let view = piece.readableBytesView
+                var part = ByteBuffer()
+                part.writeBytes(view.prefix(max(0, range.lowerBound - offset)))
+                if !isReplaced { part.writeBytes(replacement) }
+                isReplaced = true
+                part.writeBytes(view.dropFirst(max(0, range.upperBound - offset)))
+                if part.readableBytes > 0 { spliced.append(part) }
+            }
+            offset = end
+        }
+        guard isReplaced else { return }
+        pieces = spliced
+        bytes += replacement.count - range.count
+    }
+
     /// Lets go of everything.
     mutating func removeAll() {
         pieces = []

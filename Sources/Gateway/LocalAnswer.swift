@@ -7,16 +7,24 @@ struct LocalAnswer {
     let body: [UInt8]
 
     /// Nil if the request is for a model server.
-    init?(_ head: HTTPRequestHead, path: InferencePath, core: GatewayCore) {
+    init?(_ head: HTTPRequestHead, path: InferencePath, isTrusted: Bool, core: GatewayCore) {
         guard head.method == .GET || head.method == .HEAD else { return nil }
+        if isTrusted, let requestID = DecisionAnswer.requestID(in: head.uri) {
+            guard let place = core.decisions.place(of: requestID),
+                let receipt = place.pool.view({ scheduler, _ in scheduler.receipt(of: place.id) })
+            else { return nil }
+            status = 200
+            body = DecisionAnswer.json(receipt, requestID: requestID, pool: place.pool.settings.name)
+            return
+        }
         let target = head.uri.prefix { $0 != "?" }
         if target == "/health" || target == "/healthz" {
             status = 200
             body = Array("{\"status\":\"ok\"}".utf8)
         } else if path == .models {
             status = 200
-            body = Self.list(core.directory.models)
-        } else if let name = Self.modelName(in: target), core.directory.models.contains(name) {
+            body = Self.list(core.servedModels)
+        } else if let name = Self.modelName(in: target), core.servedModels.contains(name) {
             status = 200
             body = Self.model(name)
         } else {

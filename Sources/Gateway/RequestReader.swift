@@ -40,7 +40,7 @@ final class RequestReader {
         let caller = loop.core.tenants.caller(
             authorization: facts.authorization, namedTenant: facts.tenant, isTrusted: isTrusted)
         let access = Access(caller, path: path)
-        if access.refusal == nil, let local = LocalAnswer(head, path: path, core: loop.core) {
+        if access.refusal == nil, let local = LocalAnswer(head, path: path, isTrusted: isTrusted, core: loop.core) {
             handling = .local(local, since: GatewayClock.now())
             refusesAtOnce = false
             expectsContinue = waits
@@ -81,7 +81,13 @@ final class RequestReader {
         if !access.tenant.isEmpty { request.fairnessID = access.tenant }
         request.announcedBytes = facts.announcedBytes
         request.hasBody = facts.hasBody
+        request.session = Self.session(of: head, headers: loop.core.configuration.sessionHeaders)
         if isTrusted, facts.hasControlHeaders {
+            request.ttftLimitMilliseconds = Self.milliseconds(HeaderName.ttftMilliseconds, head)
+            request.tpotLimitMilliseconds = Self.milliseconds(HeaderName.tpotMilliseconds, head)
+            request.isExplained = head.headers.first(name: HeaderName.explain) == "true"
+            request.modelRewrite = HeaderName.modelRewrite.value { head.headers.first(name: $0) }
+                .flatMap { RequestHeadFacts.isShortName($0) ? $0 : nil }
             let objective = HeaderName.objective.value { head.headers.first(name: $0) }
             request.priority = objective.flatMap { loop.core.configuration.objectives[$0] } ?? 0
             request.timeToLive = head.headers.first(name: HeaderName.queueTTL).flatMap { TimeSpan(headerValue: $0) }
@@ -163,6 +169,20 @@ final class RequestReader {
     private func write(_ answer: LocalAnswer) {
         connection.writeWhole(
             status: answer.status, ["content-type": "application/json"], answer.body, requestID: requestID)
+    }
+
+    /// The session that a request belongs to, by the first of these headers that names one.
+    private static func session(of head: HTTPRequestHead, headers names: [String]) -> String? {
+        for name in names {
+            if let value = head.headers.first(name: name), RequestHeadFacts.isShortName(value) { return value }
+        }
+        return nil
+    }
+
+    /// A limit in milliseconds; what is no positive number is ignored.
+    private static func milliseconds(_ header: HeaderAliases, _ head: HTTPRequestHead) -> Double? {
+        header.value { head.headers.first(name: $0) }.flatMap { Double($0) }
+            .flatMap { $0.isFinite && $0 > 0 ? min($0, 1e9) : nil }
     }
 
     /// An exchange with a model server watches its own time.

@@ -56,6 +56,8 @@ public enum HeaderName {
     /// The tenant or flow among which a band is shared fairly.
     public static let fairnessID = HeaderAliases(
         newest: "x-llm-d-inference-fairness-id", older: "x-gateway-inference-fairness-id")
+    /// `true`: keep a receipt of the routing decision.
+    public static let explain = "x-weir-explain"
     /// Target model that replaces the body's.
     public static let modelRewrite = HeaderAliases(
         newest: "x-llm-d-model-name-rewrite", older: "x-gateway-model-name-rewrite")

@@ -47,6 +47,8 @@ public struct PoolRequest: Hashable, Sendable {
     public var session: String?
     /// The only endpoints that it may go to; nil for all.
     public var allowedEndpoints: [EndpointID]?
+    /// Whether a receipt of the decision is to be kept.
+    public var isExplained: Bool
     /// Request headers that the pool's routing policy reads, by lower-case name.
     public var routingHeaders: [String: String]
 
@@ -57,7 +59,8 @@ public struct PoolRequest: Hashable, Sendable {
         isMessage: Bool = false, streams: Bool = true, isOneSequence: Bool = true, flow: String = "",
         promptBlocks: PromptBlocks = .unknown, tokenBlocks: PromptBlocks = .unknown,
         ttftLimitMilliseconds: Double? = nil, tpotLimitMilliseconds: Double? = nil, adapter: String? = nil,
-        session: String? = nil, allowedEndpoints: [EndpointID]? = nil, routingHeaders: [String: String] = [:]
+        session: String? = nil, allowedEndpoints: [EndpointID]? = nil, isExplained: Bool = false,
+        routingHeaders: [String: String] = [:]
     ) {
         self.id = id
         self.priority = priority
@@ -79,6 +82,7 @@ public struct PoolRequest: Hashable, Sendable {
         self.adapter = adapter
         self.session = session
         self.allowedEndpoints = allowedEndpoints
+        self.isExplained = isExplained
         self.routingHeaders = routingHeaders
     }
 }

@@ -10,7 +10,8 @@ extension Configuration {
 
     /// What is wrong between the keys of a configuration whose values are each right.
     func faults(enginePresets: [String]) -> [Fault] {
-        poolFaults(enginePresets: enginePresets) + objectiveFaults + tenantFaults + asyncFaults + frontDoorFaults
+        poolFaults(enginePresets: enginePresets) + objectiveFaults + tenantFaults + rewriteFaults + asyncFaults
+            + frontDoorFaults
             + webhookFaults
             + limitFaults + listenerFaults
     }
@@ -72,6 +73,23 @@ extension Configuration {
                 guard let owner = ownerOfKey.updateValue(tenant.name, forKey: key) else { continue }
                 faults.append(
                     Fault(keyPath: "\(place)[\(position)]", message: "is already a key of the tenant \"\(owner)\""))
+            }
+        }
+        return faults
+    }
+
+    private var rewriteFaults: [Fault] {
+        var faults = Self.duplicates(gateway.rewrites.map(\.model)) { "gateway.rewrites[\($0)].model" }
+        for (index, rewrite) in gateway.rewrites.enumerated() where rewrite.targets.isEmpty {
+            faults.append(Fault(keyPath: "gateway.rewrites[\(index)].targets", message: "needs at least one target"))
+        }
+        for (index, name) in gateway.sessionHeaders.enumerated() {
+            let isName =
+                !name.isEmpty && name.utf8.count <= 128
+                && name.utf8.allSatisfy { (0x21...0x7E).contains($0) && $0 != UInt8(ascii: ":") }
+            if !isName {
+                faults.append(
+                    Fault(keyPath: "gateway.sessionHeaders[\(index)]", message: "is not the name of a header"))
             }
         }
         return faults

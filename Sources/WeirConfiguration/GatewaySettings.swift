@@ -13,6 +13,12 @@ extension Configuration {
         public var tenants: [Tenant] = []
         /// Whether trusted callers may speak for a tenant by naming it, where there are tenants.
         public var tenantHeader = false
+        /// Headers that name the session of a request, by precedence.
+        public var sessionHeaders = [
+            "x-session-id", "x-claude-code-session-id", "x-session-affinity", "session-id", "session_id",
+        ]
+        /// Models that are others to the endpoints.
+        public var rewrites: [Rewrite] = []
         /// Where the access log goes.
         public var accessLog = AccessLogTarget.off
         /// What one client, and all of them together, may take up.
@@ -92,6 +98,13 @@ extension Configuration.Gateway: Section {
             .scalar(
                 "tenantHeader", \.tenantHeader, .boolean,
                 "Trusted callers may speak for a tenant by `X-Weir-Tenant`; only when nothing forwards foreign requests from a trusted address."
+            ),
+            .list(
+                "sessionHeaders", \.sessionHeaders, .text,
+                "Headers that name the session of a request, by precedence. What belongs together meets its own cache and stays with one target of a rewrite."
+            ),
+            .sections(
+                "rewrites", \.rewrites, "Models that are others to the endpoints: aliases, and traffic split by weight."
             ),
             .scalar(
                 "accessLog", \.accessLog, .accessLogTarget,

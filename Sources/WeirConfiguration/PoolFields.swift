@@ -25,6 +25,9 @@ extension Configuration.Endpoint: Section {
             .scalar(
                 "engine", \.engine, .word,
                 "What it runs, which decides the metric names read from it. `auto` looks; `none` reads nothing."),
+            .map(
+                "labels", \.labels, keys: .text, values: .text,
+                "Labels of your choice, for rules that name endpoints by them."),
         ]
     }
 }

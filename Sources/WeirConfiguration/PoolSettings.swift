@@ -30,6 +30,8 @@ extension Configuration {
         public var url = EndpointURL(host: "", port: 0)
         /// What it runs, which decides the names of the metrics that are read from it.
         public var engine = EngineKind.auto
+        /// Labels, for rules that name endpoints by them.
+        public var labels: [String: String] = [:]
 
         /// Creates an endpoint without a place.
         public init() {}
