@@ -53,7 +53,7 @@ final class PoolShell: Sendable {
         endpoints = settings.endpoints.enumerated().map { UpstreamEndpoint($1, number: firstEndpoint + $0) }
         let configuration = PoolConfiguration(
             name: settings.name,
-            endpoints: settings.endpoints.map { Endpoint(name: $0.name, capacity: $0.capacity) },
+            endpoints: settings.endpoints.map { Endpoint(name: $0.name, capacity: $0.capacity, labels: $0.labels) },
             admission: settings.admission, harvest: settings.harvest)
         state = Mutex(
             State(

@@ -4,6 +4,8 @@ public import Basics
 public struct Endpoint: Sendable {
     /// The name shown in logs, metrics and results: normally host and port.
     public let name: String
+    /// Labels, for rules that name endpoints by them.
+    public let labels: [String: String]
     /// Size and speed.
     public var capacity: EndpointCapacity
     /// Whether it may be given work.
@@ -14,8 +16,9 @@ public struct Endpoint: Sendable {
     public var foreignLoad = ForeignLoad()
 
     /// Creates an endpoint that is up and idle.
-    public init(name: String, capacity: EndpointCapacity, isUp: Bool = true) {
+    public init(name: String, capacity: EndpointCapacity, isUp: Bool = true, labels: [String: String] = [:]) {
         self.name = name
+        self.labels = labels
         self.capacity = capacity
         self.isUp = isUp
     }

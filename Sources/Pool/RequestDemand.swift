@@ -16,6 +16,13 @@ public struct RequestDemand: Hashable, Sendable {
         self.uncachedPromptTokens = uncachedPromptTokens ?? promptTokens
     }
 
+    /// The same with so many tokens of the prompt cached. One token at least is always computed.
+    public func cached(promptTokens cached: Int) -> RequestDemand {
+        RequestDemand(
+            promptTokens: promptTokens, expectedOutputTokens: expectedOutputTokens,
+            uncachedPromptTokens: max(min(1, promptTokens), promptTokens - max(0, cached)))
+    }
+
     /// KV-cache tokens that the request will hold when it ends.
     public var kvTokens: Int { promptTokens + expectedOutputTokens }
 

@@ -15,6 +15,8 @@ struct EndpointLedger {
     private var unseen: Deque<(id: UInt64, assumed: Instant)> = []
     /// Sheddable requests in start order.
     private(set) var sheddable: [UInt64] = []
+    /// Limits on the time per output token of the requests that run here and name one, in milliseconds.
+    private var tpotLimits: [Float] = []
 
     init(harvest: HarvestController, configuredStepTime: StepTimeModel) {
         self.harvest = harvest
@@ -39,6 +41,19 @@ struct EndpointLedger {
             unseen.removeFirst()
         }
         return assumed
+    }
+
+    /// The tightest limit on the time per output token among those who run here; infinite without one.
+    var tightestTPOTLimit: Float { tpotLimits.min() ?? .infinity }
+
+    mutating func addTPOTLimit(_ milliseconds: Double?) {
+        if let milliseconds { tpotLimits.append(Float(milliseconds)) }
+    }
+
+    mutating func removeTPOTLimit(_ milliseconds: Double?) {
+        guard let milliseconds, let index = tpotLimits.firstIndex(of: Float(milliseconds)) else { return }
+        tpotLimits.swapAt(index, tpotLimits.count - 1)
+        tpotLimits.removeLast()
     }
 
     mutating func endedSheddable(_ id: UInt64) {

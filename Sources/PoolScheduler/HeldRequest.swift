@@ -1,21 +1,47 @@
 import Basics
 import Pool
+import Routing
 
 /// A request that the scheduler holds: waiting for a place, or placed on an endpoint.
 struct HeldRequest {
     let request: PoolRequest
     let submitted: Instant
+    /// What it takes up: where it runs, once it is placed, and without any cached prompt until then.
     var demand: RequestDemand
+    /// The request as routing sees it.
+    let routing: RoutingRequest
     var placement: Placement?
     /// Endpoints that failed before answering; not tried again for this request.
     var failedEndpoints: [EndpointID] = []
 
+    init(request: PoolRequest, submitted: Instant, demand: RequestDemand) {
+        self.request = request
+        self.submitted = submitted
+        self.demand = demand
+        routing = RoutingRequest(
+            id: request.id, priority: request.priority, promptTokens: demand.promptTokens,
+            expectedOutputTokens: demand.expectedOutputTokens, ttftLimitMilliseconds: request.ttftLimitMilliseconds,
+            tpotLimitMilliseconds: request.tpotLimitMilliseconds, adapter: request.adapter, session: request.session,
+            headers: request.routingHeaders)
+    }
+
     var workClass: WorkClass { WorkClass(priority: request.priority) }
+
+    /// Whether the request may go to an endpoint as far as it itself is concerned.
+    func mayUse(_ endpoint: EndpointID) -> Bool {
+        !failedEndpoints.contains(endpoint) && request.allowedEndpoints.map { $0.contains(endpoint) } ?? true
+    }
 }
 
-/// Where and since when a request runs.
+/// Where and since when a request runs, and what was expected of it there.
 struct Placement {
     let endpoint: EndpointID
     let started: Instant
     var firstToken: Instant?
+    /// Prompt tokens that were expected in the endpoint's cache.
+    let cachedPromptTokens: Int
+    /// The predicted time to first token, in milliseconds; negative if there was no prediction.
+    let predictedTTFTMilliseconds: Float
+    /// The predicted time per output token, in milliseconds; negative if there was no prediction.
+    let predictedTPOTMilliseconds: Float
 }

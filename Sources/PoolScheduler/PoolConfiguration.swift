@@ -1,6 +1,7 @@
 public import Admission
 public import Harvest
 public import Pool
+public import Routing
 
 /// Everything a pool's scheduler is told once.
 public struct PoolConfiguration: Sendable {
@@ -12,15 +13,18 @@ public struct PoolConfiguration: Sendable {
     public var admission: AdmissionLimits
     /// What batch work may take.
     public var harvest: HarvestConfiguration
+    /// How the parts of a place's cost count.
+    public var routing: RoutingCostConfiguration
 
     /// Creates a configuration.
     public init(
         name: String, endpoints: [Endpoint], admission: AdmissionLimits = .init(),
-        harvest: HarvestConfiguration = .init()
+        harvest: HarvestConfiguration = .init(), routing: RoutingCostConfiguration = .init()
     ) {
         self.name = name
         self.endpoints = endpoints
         self.admission = admission
         self.harvest = harvest
+        self.routing = routing
     }
 }

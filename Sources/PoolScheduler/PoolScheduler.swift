@@ -28,7 +28,12 @@ public struct PoolScheduler: Sendable {
     public internal(set) var counters = SchedulerCounters()
     let configuration: PoolConfiguration
     var ledgers: [EndpointLedger]
-    var router = LeastCostRouter()
+    var router: CostRouter
+    var table: CandidateTable
+    /// The request that the table is about.
+    var considered: UInt64?
+    var sessions = SessionMemory()
+    var decisions = DecisionLog()
     var room: WaitingRoom
     var held: [UInt64: HeldRequest] = [:]
     var outputLengths = PerClass(repeating: OutputLengthEstimate(quantile: 0.75))
@@ -44,6 +49,9 @@ public struct PoolScheduler: Sendable {
         endpoints = configuration.endpoints
         allDownSince = configuration.endpoints.contains(where: \.isUp) ? nil : now
         room = WaitingRoom(limits: configuration.admission)
+        router = CostRouter(configuration: configuration.routing)
+        table = CandidateTable(
+            configuration.endpoints.map { CandidateTable.Identity(name: $0.name, labels: $0.labels) })
         ledgers = configuration.endpoints.map { endpoint in
             EndpointLedger(
                 harvest: HarvestController(configuration: configuration.harvest, now: now),
@@ -62,10 +70,10 @@ public struct PoolScheduler: Sendable {
         guard request.isMessage || endpoints.contains(where: \.isUp) else {
             return [reject(request.id, .noEndpoints, now: now)]
         }
-        held[request.id] = HeldRequest(request: request, submitted: now, demand: demand)
-        if workClass == .realtime, room.realtimeCount == 0,
-            let endpoint = router.pick(for: demand, among: endpoints, now: now)
-        {
+        if request.allowedEndpoints?.isEmpty == true { return [reject(request.id, .noEndpoints, now: now)] }
+        let entry = HeldRequest(request: request, submitted: now, demand: demand)
+        held[request.id] = entry
+        if workClass == .realtime, room.realtimeCount == 0, let endpoint = pick(for: entry, now: now) {
             return [place(request.id, on: endpoint, now: now)]
         }
         if room.insert(waiting(request, now: now)) != nil {
@@ -82,6 +90,9 @@ public struct PoolScheduler: Sendable {
         else { return }
         endpoints[placement.endpoint.index].load.firstToken(held.values[index].demand)
         held.values[index].placement?.firstToken = now
+        if held.values[index].request.isExplained {
+            decisions.complete(id) { $0.ttftMilliseconds = (now - placement.started).milliseconds }
+        }
     }
 
     /// A request has generated more than was expected of it; its reservation grows with it.
@@ -110,6 +121,7 @@ public struct PoolScheduler: Sendable {
                 learnSpeed(of: placement.endpoint.index, outputTokens: outputTokens, residence: now - placement.started)
             }
         }
+        learnOutcome(of: entry, placement, answer, outputTokens: outputTokens, now: now)
         if entry.workClass == .sheddable {
             ledgers[placement.endpoint.index].harvest.batchFinished(
                 tokens: entry.demand.promptTokens + (outputTokens ?? 0), residence: now - placement.started)
@@ -306,21 +318,28 @@ extension PoolScheduler {
     }
 
     func hasUntriedEndpoint(_ id: UInt64) -> Bool {
-        let failed = held[id]?.failedEndpoints ?? []
-        return endpoints.indices.contains { endpoints[$0].isUp && !failed.contains(EndpointID($0)) }
-    }
-
-    private mutating func pick(for entry: HeldRequest, now: Instant) -> EndpointID? {
-        router.pick(for: entry.demand, among: endpoints, excluding: entry.failedEndpoints, now: now)
+        guard let entry = held[id] else { return false }
+        return endpoints.indices.contains { endpoints[$0].isUp && entry.mayUse(EndpointID($0)) }
     }
 
     private mutating func place(_ id: UInt64, on endpoint: EndpointID, now: Instant) -> SchedulerAction {
         guard let place = held.index(forKey: id) else {
             preconditionFailure("placed a request that is not held: \(id)")
         }
-        held.values[place].placement = Placement(endpoint: endpoint, started: now)
-        let entry = held.values[place]
+        if considered != id { consider(held.values[place], now: now) }
+        considered = nil
         let index = endpoint.index
+        let cached = Int(table.cachedPromptTokens[index])
+        held.values[place].demand = held.values[place].demand.cached(promptTokens: cached)
+        held.values[place].placement = Placement(
+            endpoint: endpoint, started: now, cachedPromptTokens: cached,
+            predictedTTFTMilliseconds: table.predictedTTFTMilliseconds[index],
+            predictedTPOTMilliseconds: table.predictedTPOTMilliseconds[index])
+        let entry = held.values[place]
+        ledgers[index].addTPOTLimit(entry.request.tpotLimitMilliseconds)
+        if let session = entry.request.session {
+            sessions.note(session, endpoint: index, tokens: entry.demand.kvTokens, now: now)
+        }
         endpoints[index].load.reserve(entry.demand, entry.workClass)
         ledgers[index].started(
             id, entry.workClass,
@@ -350,6 +369,7 @@ extension PoolScheduler {
     private mutating func unplace(_ id: UInt64, _ entry: HeldRequest, _ placement: Placement) {
         let index = placement.endpoint.index
         endpoints[index].load.release(entry.demand, entry.workClass, hadFirstToken: placement.firstToken != nil)
+        ledgers[index].removeTPOTLimit(entry.request.tpotLimitMilliseconds)
         if entry.workClass == .sheddable { ledgers[index].endedSheddable(id) }
     }
 
