@@ -112,6 +112,11 @@ let package = Package(
         room(
             "RemoteGateway",
             uses: nio + ["Basics", "InferenceAPI", "Delivery", "MessageQueues", "AsyncProcessor", httpClient, tls]),
+        room(
+            "KVEvents",
+            uses: [
+                "Basics", "InferenceAPI", product("NIOCore", "swift-nio"), product("NIOPosix", "swift-nio"),
+            ]),
         room("AsyncFlags", uses: ["Basics", "DispatchGates", "WeirConfiguration"]),
         room(
             "PooledDispatch",
@@ -200,6 +205,12 @@ let package = Package(
         tests(
             of: "RedisQueue",
             uses: nio + ["TestProcesses", "AsyncProcessor", "Basics", "Delivery", "MessageQueues", "RedisClient"]),
+        tests(
+            of: "KVEvents",
+            uses: [
+                "TestProcesses", "Basics", "InferenceAPI", product("NIOCore", "swift-nio"),
+                product("NIOPosix", "swift-nio"),
+            ]),
         tests(of: "PubSubQueue", uses: ["TestProcesses", "Basics", "Delivery", "MessageQueues"]),
         tests(of: "GoogleAuth", uses: nio + ["TestProcesses", "Basics", jwt]),
         tests(of: "GateSources", uses: nio + ["TestProcesses", "Basics", "DispatchGates", "RedisClient"]),
