@@ -58,6 +58,33 @@ public enum JSONText {
         }
     }
 
+    /// The UTF-8 encoding of a scalar value, its first byte lowest.
+    static func utf8Word(of scalar: UInt32) -> UInt32 {
+        func continuation(_ shift: UInt32) -> UInt32 { 0x80 | (scalar >> shift) & 0x3F }
+        switch utf8Length(of: scalar) {
+        case 1: return scalar
+        case 2: return (0xC0 | scalar >> 6) | continuation(0) << 8
+        case 3: return (0xE0 | scalar >> 12) | continuation(6) << 8 | continuation(0) << 16
+        default:
+            return (0xF0 | (scalar >> 18) & 0x07) | continuation(12) << 8 | continuation(6) << 16
+                | continuation(0) << 24
+        }
+    }
+
+    /// The character that a backslash and `byte` stand for; nil if that is no escape, or begins one of four digits.
+    @inline(__always)
+    static func character(ofEscape byte: UInt8) -> UInt32? {
+        switch byte {
+        case UInt8(ascii: "n"): 0x0A
+        case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): UInt32(byte)
+        case UInt8(ascii: "t"): 0x09
+        case UInt8(ascii: "r"): 0x0D
+        case UInt8(ascii: "b"): 0x08
+        case UInt8(ascii: "f"): 0x0C
+        default: nil
+        }
+    }
+
     /// The value of a hexadecimal digit in either case.
     static func hexadecimalValue(of byte: UInt8) -> UInt32? {
         switch byte {

@@ -16,7 +16,7 @@ struct JSONTokenizer {
         case string, escape, unicode, number, literal, done
     }
 
-    private enum StringRole: UInt8 { case key, measured, captured }
+    private enum StringRole: UInt8 { case key, captured, measured, fed }
 
     /// What is wrong with the document, if anything; nothing is read after it.
     private(set) var defect: JSONDefect?
@@ -30,6 +30,8 @@ struct JSONTokenizer {
     private var utf8Length = 0
     private var unicodeDigits = 0
     private var unicodeValue: UInt32 = 0
+    /// The escapes of a string that is fed.
+    private var surrogates = SurrogateJoiner()
 
     private var number = IntegerText()
     private var word = JSONLiteral.null
@@ -38,13 +40,16 @@ struct JSONTokenizer {
     /// Whether the top-level object has closed and nothing but white space followed.
     var isComplete: Bool { state == .done && defect == nil }
 
-    /// UTF-8 bytes so far of the string value that is being read and only measured; nil between such strings.
+    /// UTF-8 bytes so far of the string value that is being read and measured or fed; nil between such strings.
     var openStringBytes: Int? {
         switch state {
-        case .string, .escape, .unicode: role == .measured ? utf8Length : nil
+        case .string, .escape, .unicode: keepsText ? nil : utf8Length
         default: nil
         }
     }
+
+    /// Whether the text of the string that is being read is kept until its end.
+    private var keepsText: Bool { role.rawValue <= StringRole.captured.rawValue }
 
     private var place: JSONPlace { JSONPlace(depth: depth, arrays: arrays) }
 
@@ -73,8 +78,8 @@ struct JSONTokenizer {
         while position < end {
             switch state {
             case .string: position = readString(base, position, end, &visitor)
-            case .escape: position = readEscape(base, position)
-            case .unicode: position = readUnicode(base, position)
+            case .escape: position = readEscape(base, position, &visitor)
+            case .unicode: position = readUnicode(base, position, &visitor)
             case .number: position = readNumber(base, position, end, &visitor)
             case .literal: position = readLiteral(base, position, &visitor)
             default: position = readStructure(base, position, end, &visitor)
@@ -102,12 +107,12 @@ extension JSONTokenizer {
         case (.firstKey, UInt8(ascii: "\"")), (.nextKey, UInt8(ascii: "\"")):
             beginString(.key)
         case (.firstKey, UInt8(ascii: "}")):
-            close()
+            close(&visitor)
         case (.afterValue, UInt8(ascii: "}")) where arrays & 1 == 0,
             (.afterValue, UInt8(ascii: "]")) where arrays & 1 == 1:
-            close()
+            close(&visitor)
         case (.firstElement, UInt8(ascii: "]")):
-            close()
+            close(&visitor)
         case (.value, _), (.firstElement, _):
             return beginValue(base, position, end, &visitor)
         case (.start, UInt8(ascii: "{")):
@@ -130,7 +135,7 @@ extension JSONTokenizer {
         switch byte {
         case UInt8(ascii: "\""):
             let use = visitor.stringBegins(offset: consumed &+ position, at: place)
-            beginString(use == .capture ? .captured : .measured)
+            beginString(use == .capture ? .captured : use == .feed ? .fed : .measured)
         case UInt8(ascii: "{"):
             open(array: false, position, &visitor)
         case UInt8(ascii: "["):
@@ -156,9 +161,11 @@ extension JSONTokenizer {
         state = array ? .firstElement : .firstKey
     }
 
-    private mutating func close() {
+    private mutating func close<Visitor: JSONVisitor>(_ visitor: inout Visitor) {
+        let wasArray = arrays & 1 == 1
         depth &-= 1
         arrays = arrays &>> 1
+        visitor.closes(array: wasArray, at: place)
         state = depth == 0 ? .done : .afterValue
     }
 
@@ -251,6 +258,7 @@ extension JSONTokenizer {
         role = newRole
         token.begin()
         utf8Length = 0
+        surrogates = SurrogateJoiner()
         state = .string
     }
 
@@ -263,8 +271,10 @@ extension JSONTokenizer {
             let stop = ByteSearch.offset(of: UInt8(ascii: "\""), or: UInt8(ascii: "\\"), in: base, from: start, to: end)
             let run = UnsafeRawBufferPointer(start: base + start, count: stop &- start)
             utf8Length &+= run.count
+            if role == .fed { feed(run, &visitor) }
             if stop < end, base.load(fromByteOffset: stop, as: UInt8.self) == UInt8(ascii: "\"") {
-                if role == .measured || !token.isInUse {
+                if role == .fed { flushSurrogate(&visitor) }
+                if !keepsText || !token.isInUse {
                     // The common case: nothing to keep, or the whole string lies here unescaped, so nothing is copied.
                     endString(run, endOffset: consumed &+ stop &+ 1, &visitor)
                 } else {
@@ -273,9 +283,9 @@ extension JSONTokenizer {
                 }
                 return stop &+ 1
             }
-            if role != .measured {
+            if keepsText {
                 token.append(run)
-            } else if stop &+ 6 <= end, let length = measureEscape(base + stop + 1) {
+            } else if stop &+ 6 <= end, let length = readWholeEscape(base + stop + 1, &visitor) {
                 start = stop &+ 1 &+ length
                 continue
             }
@@ -284,25 +294,25 @@ extension JSONTokenizer {
         }
     }
 
-    /// The fast path of escapes in text that is only measured: counts the one whose at least five bytes follow, and
+    /// The fast path of escapes in text that is not kept: takes the one whose at least five bytes follow, and
     /// returns its length without the backslash; nil if it is malformed.
     @inline(__always)
-    private mutating func measureEscape(_ bytes: UnsafeRawPointer) -> Int? {
-        switch bytes.load(as: UInt8.self) {
-        case UInt8(ascii: "n"), UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "t"), UInt8(ascii: "r"),
-            UInt8(ascii: "/"), UInt8(ascii: "b"), UInt8(ascii: "f"):
+    private mutating func readWholeEscape<Visitor: JSONVisitor>(
+        _ bytes: UnsafeRawPointer, _ visitor: inout Visitor
+    ) -> Int? {
+        let byte = bytes.load(as: UInt8.self)
+        if let character = JSONText.character(ofEscape: byte) {
             utf8Length &+= 1
-            return 1
-        case UInt8(ascii: "u"):
-            guard let unit = JSONText.hexadecimalValue(ofFour: UnsafeRawBufferPointer(start: bytes + 1, count: 4))
-            else {
-                return nil
+            if role == .fed {
+                flushSurrogate(&visitor)
+                Self.feed(character, &visitor)
             }
-            append(utf16: unit)
-            return 5
-        default:
-            return nil
+            return 1
         }
+        let digits = UnsafeRawBufferPointer(start: bytes + 1, count: 4)
+        guard byte == UInt8(ascii: "u"), let unit = JSONText.hexadecimalValue(ofFour: digits) else { return nil }
+        append(utf16: unit, &visitor)
+        return 5
     }
 
     private mutating func finishPartialString<Visitor: JSONVisitor>(endOffset: Int, _ visitor: inout Visitor) {
@@ -319,7 +329,7 @@ extension JSONTokenizer {
         case .key:
             visitor.key(token.isTooLong || text.count > Self.keyLimitBytes ? nil : text, at: place)
             state = .colon
-        case .measured:
+        case .measured, .fed:
             visitor.stringEnds(nil, utf8Length: utf8Length, endOffset: endOffset, at: place)
             state = .afterValue
         case .captured:
@@ -330,31 +340,38 @@ extension JSONTokenizer {
     }
 
     /// Takes the UTF-16 unit of an escape; each half of a surrogate pair counts two of the pair's four bytes.
-    private mutating func append(utf16 unit: UInt32) {
+    private mutating func append<Visitor: JSONVisitor>(utf16 unit: UInt32, _ visitor: inout Visitor) {
         utf8Length &+= 0xD800...0xDFFF ~= unit ? 2 : JSONText.utf8Length(of: unit)
-        if role != .measured { token.append(utf16: unit) }
+        switch role {
+        case .key, .captured: token.append(utf16: unit)
+        case .measured: break
+        case .fed:
+            let (isBroken, scalar) = surrogates.append(unit)
+            if isBroken { Self.feed(0xFFFD, &visitor) }
+            if let scalar { Self.feed(scalar, &visitor) }
+        }
     }
 
-    private mutating func readEscape(_ base: UnsafeRawPointer, _ position: Int) -> Int {
+    private mutating func readEscape<Visitor: JSONVisitor>(
+        _ base: UnsafeRawPointer, _ position: Int, _ visitor: inout Visitor
+    ) -> Int {
         let byte = base.load(fromByteOffset: position, as: UInt8.self)
         state = .string
-        switch byte {
-        case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): append(utf16: UInt32(byte))
-        case UInt8(ascii: "b"): append(utf16: 0x08)
-        case UInt8(ascii: "f"): append(utf16: 0x0C)
-        case UInt8(ascii: "n"): append(utf16: 0x0A)
-        case UInt8(ascii: "r"): append(utf16: 0x0D)
-        case UInt8(ascii: "t"): append(utf16: 0x09)
-        case UInt8(ascii: "u"):
+        if let character = JSONText.character(ofEscape: byte) {
+            append(utf16: character, &visitor)
+        } else if byte == UInt8(ascii: "u") {
             state = .unicode
             unicodeDigits = 0
             unicodeValue = 0
-        default: fail(.unexpectedByte(byte), position)
+        } else {
+            fail(.unexpectedByte(byte), position)
         }
         return position &+ 1
     }
 
-    private mutating func readUnicode(_ base: UnsafeRawPointer, _ position: Int) -> Int {
+    private mutating func readUnicode<Visitor: JSONVisitor>(
+        _ base: UnsafeRawPointer, _ position: Int, _ visitor: inout Visitor
+    ) -> Int {
         let byte = base.load(fromByteOffset: position, as: UInt8.self)
         guard let digit = JSONText.hexadecimalValue(of: byte) else {
             fail(.unexpectedByte(byte), position)
@@ -364,8 +381,31 @@ extension JSONTokenizer {
         unicodeDigits &+= 1
         if unicodeDigits == 4 {
             state = .string
-            append(utf16: unicodeValue)
+            append(utf16: unicodeValue, &visitor)
         }
         return position &+ 1
+    }
+}
+
+// MARK: - Text that is fed
+
+extension JSONTokenizer {
+    @inline(__always)
+    private mutating func feed<Visitor: JSONVisitor>(_ run: UnsafeRawBufferPointer, _ visitor: inout Visitor) {
+        if run.isEmpty { return }
+        flushSurrogate(&visitor)
+        visitor.stringBytes(run)
+    }
+
+    @inline(__always)
+    private mutating func flushSurrogate<Visitor: JSONVisitor>(_ visitor: inout Visitor) {
+        if surrogates.flush() { Self.feed(0xFFFD, &visitor) }
+    }
+
+    @inline(__always)
+    private static func feed<Visitor: JSONVisitor>(_ scalar: UInt32, _ visitor: inout Visitor) {
+        let length = JSONText.utf8Length(of: scalar)
+        var word = JSONText.utf8Word(of: scalar).littleEndian
+        withUnsafeBytes(of: &word) { visitor.stringBytes(UnsafeRawBufferPointer(rebasing: $0.prefix(length))) }
     }
 }

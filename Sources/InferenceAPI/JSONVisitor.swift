@@ -29,6 +29,8 @@ enum JSONStringUse: UInt8 {
     case measure
     /// Its text, unescaped, up to `JSONTokenizer.captureLimitBytes`.
     case capture
+    /// Its bytes, unescaped, as they pass.
+    case feed
 }
 
 /// Receives what a `JSONTokenizer` sees, in document order.
@@ -37,6 +39,8 @@ protocol JSONVisitor {
     mutating func key(_ text: UnsafeRawBufferPointer?, at place: JSONPlace)
     /// A string value begins with the quote at `offset` of the document.
     mutating func stringBegins(offset: Int, at place: JSONPlace) -> JSONStringUse
+    /// Bytes of a string value whose use is `feed`, unescaped; a run may be cut anywhere.
+    mutating func stringBytes(_ run: UnsafeRawBufferPointer)
     /// A string value ended before `endOffset`; `text` is nil unless it was captured and short enough.
     mutating func stringEnds(_ text: UnsafeRawBufferPointer?, utf8Length: Int, endOffset: Int, at place: JSONPlace)
     /// A number ended; nil when it is not written as an integer that fits `Int`.
@@ -45,4 +49,6 @@ protocol JSONVisitor {
     mutating func literal(_ literal: JSONLiteral, at place: JSONPlace)
     /// A container begins; `place` is where it stands, not its inside.
     mutating func opens(array: Bool, at place: JSONPlace)
+    /// A container ended; `place` is where it stood.
+    mutating func closes(array: Bool, at place: JSONPlace)
 }

@@ -5,11 +5,13 @@
 /// counts as its last occurrence, as in the JSON readers of the model servers.
 public struct RequestBodyScanner: Sendable {
     private var tokenizer = JSONTokenizer()
-    private var visitor = RequestBodyVisitor()
+    private var visitor: RequestBodyVisitor
     private var totalBytes = 0
 
     /// Creates a scanner at the beginning of a body.
-    public init() {}
+    ///
+    /// - Parameter hashesPrompt: whether the prompt is hashed block by block as it passes, for `promptChain`.
+    public init(hashesPrompt: Bool = false) { visitor = RequestBodyVisitor(hashesPrompt: hashesPrompt) }
 
     /// Reads the next bytes of the body.
     public mutating func consume(_ bytes: UnsafeRawBufferPointer) {
@@ -33,4 +35,11 @@ public struct RequestBodyScanner: Sendable {
         facts.totalBytes = totalBytes
         return facts
     }
+
+    /// The prompt as a chain of hashed blocks, and what continues it by the answer; empty if the scanner was not asked to
+    /// hash or the body is malformed. Ask once, when the body has ended: the chain is computed here.
+    public var promptChain: AnswerHasher { malformed == nil ? visitor.promptChain : .none }
+
+    /// The prompt as a chain of hashed blocks: `promptChain.prompt`.
+    public var promptBlocks: PromptBlocks { promptChain.prompt }
 }

@@ -52,7 +52,7 @@ public struct ResponseScanner: Sendable {
 
     private let body: Body
     private var tokenizer = JSONTokenizer()
-    private var visitor = ResponseVisitor()
+    private var visitor: ResponseVisitor
     private var line = Line.field(matched: 0)
     private var lineFeedIsDue = false
 
@@ -66,8 +66,19 @@ public struct ResponseScanner: Sendable {
     /// Whether an `error` has passed, in the body or in any event.
     public var hasError: Bool { visitor.hasError }
 
+    /// Whether the server says how many prompt tokens it had cached, be it none.
+    public var reportsCachedTokens: Bool { visitor.reportsCachedTokens }
+    /// The prompt's chain of hashed blocks, continued by what has been generated so far: by the first choice's content or
+    /// text. The prompt's alone if there was reasoning before it, which is not part of the next turn's prompt.
+    public var blocks: PromptBlocks { visitor.answer.blocks }
+
     /// Creates a scanner at the beginning of a body.
-    public init(_ body: Body) { self.body = body }
+    ///
+    /// - Parameter answer: the chain of the request's prompt (`RequestBodyScanner.promptChain`), for `blocks`.
+    public init(_ body: Body, continuing answer: AnswerHasher = .none) {
+        self.body = body
+        visitor = ResponseVisitor(continuing: answer)
+    }
 
     /// Reads the next bytes of the body.
     public mutating func consume(_ bytes: UnsafeRawBufferPointer) {

@@ -9,20 +9,20 @@ struct TokenText {
     private(set) var isInUse = false
     /// Whether the text was longer than the limit, so that `bytes` has gaps.
     private(set) var isTooLong = false
-    private var highSurrogate: UInt32 = 0
+    private var surrogates = SurrogateJoiner()
 
     /// Begins another string.
     mutating func begin() {
         isInUse = false
         isTooLong = false
-        highSurrogate = 0
+        surrogates = SurrogateJoiner()
     }
 
     /// Appends a run of bytes that holds no escape.
     mutating func append(_ run: UnsafeRawBufferPointer) {
         use()
         if run.isEmpty { return }
-        replaceHighSurrogate()
+        if surrogates.flush() { append(scalar: 0xFFFD) }
         if bytes.count &+ run.count > Self.limitBytes {
             isTooLong = true
         } else {
@@ -33,23 +33,14 @@ struct TokenText {
     /// Appends the UTF-16 unit of an escape, joining surrogate pairs.
     mutating func append(utf16 unit: UInt32) {
         use()
-        switch unit {
-        case 0xDC00...0xDFFF where highSurrogate != 0:
-            let scalar = 0x10000 &+ (highSurrogate &- 0xD800) &<< 10 &+ (unit &- 0xDC00)
-            highSurrogate = 0
-            append(scalar: scalar)
-        case 0xD800...0xDBFF:
-            replaceHighSurrogate()
-            highSurrogate = unit
-        default:
-            replaceHighSurrogate()
-            append(scalar: 0xDC00...0xDFFF ~= unit ? 0xFFFD : unit)
-        }
+        let (isBroken, scalar) = surrogates.append(unit)
+        if isBroken { append(scalar: 0xFFFD) }
+        if let scalar { append(scalar: scalar) }
     }
 
     /// Moves the finished text out, so that it can be read while the owner of this value changes.
     mutating func takeBytes() -> [UInt8] {
-        replaceHighSurrogate()
+        if surrogates.flush() { append(scalar: 0xFFFD) }
         var taken: [UInt8] = []
         swap(&taken, &bytes)
         return taken
@@ -62,13 +53,6 @@ struct TokenText {
         if isInUse { return }
         isInUse = true
         bytes.removeAll(keepingCapacity: true)
-    }
-
-    /// Replaces a high surrogate that no low one followed, as every Unicode decoder does.
-    private mutating func replaceHighSurrogate() {
-        guard highSurrogate != 0 else { return }
-        highSurrogate = 0
-        append(scalar: 0xFFFD)
     }
 
     private mutating func append(scalar: UInt32) {

@@ -40,6 +40,10 @@ struct Placement {
     var firstToken: Instant?
     /// Prompt tokens that were expected in the endpoint's cache.
     let cachedPromptTokens: Int
+    /// Blocks of its prompt that were found in the index for the endpoint.
+    let cachedBlocks: Int
+    /// How near to eviction the last of those was; see `PrefixIndex.insert`.
+    let ageShare: Double
     /// The predicted time to first token, in milliseconds; negative if there was no prediction.
     let predictedTTFTMilliseconds: Float
     /// The predicted time per output token, in milliseconds; negative if there was no prediction.

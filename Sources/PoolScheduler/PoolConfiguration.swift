@@ -13,18 +13,36 @@ public struct PoolConfiguration: Sendable {
     public var admission: AdmissionLimits
     /// What batch work may take.
     public var harvest: HarvestConfiguration
+    /// How what endpoints have cached is remembered.
+    public var prefix: PrefixMemory
     /// How the parts of a place's cost count.
     public var routing: RoutingCostConfiguration
 
     /// Creates a configuration.
     public init(
         name: String, endpoints: [Endpoint], admission: AdmissionLimits = .init(),
-        harvest: HarvestConfiguration = .init(), routing: RoutingCostConfiguration = .init()
+        harvest: HarvestConfiguration = .init(), prefix: PrefixMemory = .init(),
+        routing: RoutingCostConfiguration = .init()
     ) {
         self.name = name
         self.endpoints = endpoints
         self.admission = admission
         self.harvest = harvest
+        self.prefix = prefix
         self.routing = routing
+    }
+}
+
+/// How what endpoints have cached is remembered.
+public struct PrefixMemory: Hashable, Sendable {
+    /// Distinct blocks of text, and as many of tokens, that are remembered.
+    public var maximumEntries: Int
+    /// Spreads the blocks over the table; a random one per process keeps clients from aiming.
+    public var seed: UInt64
+
+    /// Creates the settings.
+    public init(maximumEntries: Int = 1 << 20, seed: UInt64 = 0) {
+        self.maximumEntries = maximumEntries
+        self.seed = seed
     }
 }

@@ -1,5 +1,7 @@
 import Basics
-import Pool
+import InferenceAPI
+public import Pool
+public import PrefixIndex
 public import Routing
 
 /// Where a real-time request goes.
@@ -18,6 +20,9 @@ extension PoolScheduler {
     /// Fills the table with what is known of every endpoint for this request, now.
     mutating func consider(_ entry: HeldRequest, now: Instant) {
         considered = entry.request.id
+        let blocks = entry.request.promptBlocks
+        index.match(text: blocks.hashes, tokens: entry.request.tokenBlocks.hashes, into: &table.cachedBlocks)
+        table.promptBlocks = Int32(clamping: blocks.hashes.count)
         for index in endpoints.indices {
             let load = endpoints[index].load
             let model = endpoints[index].capacity.stepTime
@@ -49,20 +54,83 @@ extension PoolScheduler {
     }
 
     /// Prompt tokens of a request that an endpoint has cached, as far as is known.
-    private func cachedPromptTokens(of entry: HeldRequest, at index: Int, now: Instant) -> Int {
-        var tokens = entry.request.cachedPromptTokens
+    private func cachedPromptTokens(of entry: HeldRequest, at number: Int, now: Instant) -> Int {
+        var tokens = max(
+            entry.request.cachedPromptTokens,
+            index.calibratedTokens(
+                foundTokens(of: entry, blocks: Int(table.cachedBlocks[number]), at: number), endpoint: number))
         if let session = entry.request.session, let turn = sessions.turn(of: session, now: now),
-            turn.endpoint == index
+            turn.endpoint == number
         {
             tokens = max(tokens, turn.tokens)
         }
         return min(tokens, entry.demand.promptTokens)
     }
 
+    /// How many tokens so many blocks of a prompt are, by the kind of blocks that the endpoint is matched by.
+    private func foundTokens(of entry: HeldRequest, blocks: Int, at number: Int) -> Int {
+        let isExact = index.isPrecise(endpoint: number) && !entry.request.tokenBlocks.hashes.isEmpty
+        let prompt = isExact ? entry.request.tokenBlocks : entry.request.promptBlocks
+        return prompt.tokens(inBlocks: blocks, promptTokens: entry.demand.promptTokens)
+    }
+
+    /// The endpoint will have the prompt of this request cached; returns how near to eviction what it had was.
+    mutating func noteRouted(_ entry: HeldRequest, to number: Int) -> Double {
+        let blocks = entry.request.promptBlocks
+        guard !blocks.hashes.isEmpty else { return 1 }
+        return index.insert(
+            blocks.hashes, endpoint: number,
+            tokensPerBlock: Self.tokensPerBlock(blocks, promptTokens: entry.demand.promptTokens))
+    }
+
+    private static func tokensPerBlock(_ blocks: PromptBlocks, promptTokens: Int) -> Double {
+        guard blocks.units > 0 else { return 1 }
+        return Double(promptTokens) * Double(blocks.unitsPerBlock) / Double(blocks.units)
+    }
+
+    // MARK: What engines publish
+
+    /// An endpoint begins or ceases to publish which blocks of tokens it has cached.
+    public mutating func followsResidency(of id: EndpointID, _ isFollowed: Bool) {
+        index.setPrecise(endpoint: id.index, isFollowed)
+    }
+
+    /// An endpoint stored blocks of tokens in its cache.
+    public mutating func blocksStored(_ keys: [UInt64], at id: EndpointID) {
+        for key in keys { index.store(key, endpoint: id.index) }
+    }
+
+    /// An endpoint removed blocks of tokens from its cache.
+    public mutating func blocksRemoved(_ keys: [UInt64], at id: EndpointID) {
+        for key in keys { index.remove(key, endpoint: id.index) }
+    }
+
+    /// An endpoint emptied its cache, or nobody knows any more what is in it.
+    public mutating func blocksCleared(at id: EndpointID) { index.clearPrecise(endpoint: id.index) }
+
+    /// What the prefix index holds, for metrics.
+    public var prefixStatistics: PrefixIndexStatistics { index.statistics }
+
     /// Notes what a complete answer says about the expectations with which its request was placed.
     mutating func learnOutcome(
         of entry: HeldRequest, _ placement: Placement, _ answer: AnswerFacts, outputTokens: Int?, now: Instant
     ) {
+        let number = placement.endpoint.index
+        let blocks = entry.request.promptBlocks
+        if !blocks.hashes.isEmpty {
+            // The engine's count of its prompt, where it gives one, is better than an estimate from its text.
+            let promptTokens =
+                answer.promptTokens.map { min(max(1, $0), Self.promptTokenLimit) } ?? entry.demand.promptTokens
+            index.observe(
+                endpoint: number,
+                predictedTokens: blocks.tokens(inBlocks: placement.cachedBlocks, promptTokens: promptTokens),
+                ageShare: placement.ageShare, cachedTokens: answer.cachedPromptTokens, promptTokens: promptTokens)
+            if answer.blocks.hashes.count > blocks.hashes.count {
+                index.insert(
+                    answer.blocks.hashes, endpoint: number,
+                    tokensPerBlock: Self.tokensPerBlock(blocks, promptTokens: promptTokens))
+            }
+        }
         guard entry.request.isExplained else { return }
         decisions.complete(entry.request.id) { outcome in
             outcome.cachedPromptTokens = answer.cachedPromptTokens

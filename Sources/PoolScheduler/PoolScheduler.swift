@@ -2,6 +2,7 @@ import Admission
 public import Basics
 public import Harvest
 public import Pool
+import PrefixIndex
 import Routing
 
 /// Decides for one pool who goes next, where, and how much batch work fits: events in, actions out.
@@ -16,7 +17,7 @@ public struct PoolScheduler: Sendable {
     private static let messagePatience = TimeSpan.seconds(2)
     private static let messagePause = TimeSpan.seconds(5)
     /// Longer prompts are counted as this long, in tokens.
-    private static let promptTokenLimit = 1 << 30
+    static let promptTokenLimit = 1 << 30
     /// Longer answers are reserved room for as they grow, in tokens: a client's limit is a claim, not a fact.
     private static let outputReservationLimit = 8192
 
@@ -33,6 +34,7 @@ public struct PoolScheduler: Sendable {
     /// The request that the table is about.
     var considered: UInt64?
     var sessions = SessionMemory()
+    var index: PrefixIndex
     var decisions = DecisionLog()
     var room: WaitingRoom
     var held: [UInt64: HeldRequest] = [:]
@@ -50,12 +52,16 @@ public struct PoolScheduler: Sendable {
         allDownSince = configuration.endpoints.contains(where: \.isUp) ? nil : now
         room = WaitingRoom(limits: configuration.admission)
         router = CostRouter(configuration: configuration.routing)
+        index = PrefixIndex(maximumEntries: configuration.prefix.maximumEntries, seed: configuration.prefix.seed)
         table = CandidateTable(
             configuration.endpoints.map { CandidateTable.Identity(name: $0.name, labels: $0.labels) })
         ledgers = configuration.endpoints.map { endpoint in
             EndpointLedger(
                 harvest: HarvestController(configuration: configuration.harvest, now: now),
                 configuredStepTime: endpoint.capacity.stepTime)
+        }
+        for (number, endpoint) in endpoints.enumerated() {
+            index.setCapacity(endpoint.capacity.kvTokens, endpoint: number)
         }
     }
 
@@ -156,7 +162,10 @@ public struct PoolScheduler: Sendable {
     /// An endpoint went down or came back. Requests in flight on it are the shell's to report.
     public mutating func endpointChanged(_ id: EndpointID, isUp: Bool, now: Instant) -> [SchedulerAction] {
         endpoints[id.index].isUp = isUp
-        if !isUp { forgetSpeed(of: id.index) }
+        if !isUp {
+            forgetSpeed(of: id.index)
+            self.index.clear(endpoint: id.index)
+        }
         if endpoints.contains(where: \.isUp) { allDownSince = nil } else { allDownSince = allDownSince ?? now }
         return isUp ? placeWaiting(now: now) : []
     }
@@ -170,6 +179,7 @@ public struct PoolScheduler: Sendable {
         }
         if endpoints[id.index].capacity.kvTokens == nil {
             endpoints[id.index].capacity.kvTokens = metrics.kvCapacityTokens
+            index.setCapacity(metrics.kvCapacityTokens, endpoint: id.index)
         }
         return placeWaiting(now: now)
     }
@@ -330,9 +340,11 @@ extension PoolScheduler {
         considered = nil
         let index = endpoint.index
         let cached = Int(table.cachedPromptTokens[index])
+        let ageShare = noteRouted(held.values[place], to: index)
         held.values[place].demand = held.values[place].demand.cached(promptTokens: cached)
         held.values[place].placement = Placement(
             endpoint: endpoint, started: now, cachedPromptTokens: cached,
+            cachedBlocks: Int(table.cachedBlocks[index]), ageShare: ageShare,
             predictedTTFTMilliseconds: table.predictedTTFTMilliseconds[index],
             predictedTPOTMilliseconds: table.predictedTPOTMilliseconds[index])
         let entry = held.values[place]

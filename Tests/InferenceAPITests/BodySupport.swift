@@ -20,7 +20,7 @@ func scanResponse(_ text: String, as body: ResponseScanner.Body, cuts: [Int] = [
 }
 
 /// Every piece is copied to memory of its own, so that reading beyond it cannot go unnoticed by luck.
-private func forEachPiece(of bytes: [UInt8], cuts: [Int], _ body: (UnsafeRawBufferPointer) -> Void) {
+func forEachPiece(of bytes: [UInt8], cuts: [Int], _ body: (UnsafeRawBufferPointer) -> Void) {
     var start = 0
     for end in cuts + [bytes.count] {
         Array(bytes[start..<end]).withUnsafeBytes(body)
