@@ -14,9 +14,13 @@ extension Trace {
         let rates = driftingRates(count: seconds, mean: requestsPerSecond, using: &generator)
         return Trace(
             name: "azure-conversation (generated)",
-            requests: poissonArrivals(rates: rates, duration: duration, using: &generator) { generator in
-                (promptLengths.draw(using: &generator), outputLengths.draw(using: &generator))
-            })
+            requests: poissonArrivals(rates: rates, duration: duration, using: &generator, lengths: conversationLengths)
+        )
+    }
+
+    /// Draws the lengths of one request of a conversation, in tokens.
+    static func conversationLengths(using generator: inout SeededGenerator) -> (prompt: Int, output: Int) {
+        (promptLengths.draw(using: &generator), outputLengths.draw(using: &generator))
     }
 
     /// One rate per second: two mean-reverting walks, one over minutes and one over seconds, on a logarithmic scale.

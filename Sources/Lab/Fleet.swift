@@ -39,7 +39,7 @@ struct Fleet {
     let hidesLengths: Bool
     let completionWindow: TimeSpan?
     private let apiOverhead: TimeSpan
-    private let trace: [TraceRequest]
+    let trace: [TraceRequest]
     private var transit: Deque<Delivery> = []
     private var events: [EngineEvent] = []
 
@@ -252,6 +252,7 @@ struct Fleet {
         case .finished(let id, let promptTokens, let cachedTokens, let outputTokens):
             let index = Int(id)
             requests[index].finished = now
+            requests[index].cachedTokens = Int32(clamping: cachedTokens)
             requests[index].state = .finished
             count(index, by: -1)
             usefulTokens += promptTokens - cachedTokens + outputTokens - 1

@@ -18,7 +18,8 @@ extension LabReport {
 
     private var policyBody: String {
         "<section><h2>Results</h2>\n\(findings)\(resultTable)</section>\n"
-            + (GateTable(policies)?.html ?? "") + PolicyPlotPage(report: self).sections
+            + (GateTable(policies)?.html ?? "")
+            + RoutingTable.all(policies).map(\.html).joined() + PolicyPlotPage(report: self).sections
             + "<footer>\(footnotes)</footer>\n"
     }
 
@@ -33,7 +34,7 @@ extension LabReport {
         for result in policies {
             let (realtime, batch) = (result.realtime, result.batch)
             let cells = [
-                HTMLText.escaped(result.policy.name), DecimalText.fixed(realtime.good * 100, 2) + " %",
+                HTMLText.escaped(RoutingTable.label(result)), DecimalText.fixed(realtime.good * 100, 2) + " %",
                 DecimalText.fixed(realtime.ttft.p50, 0), DecimalText.fixed(realtime.ttft.p99, 0),
                 DecimalText.fixed(realtime.tpot.p50, 1), DecimalText.fixed(realtime.tpot.p99, 1),
                 DecimalText.fixed(batch.requestsPerSecond, 2), DecimalText.grouped(batch.served),

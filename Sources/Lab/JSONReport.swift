@@ -1,62 +1,6 @@
 import EngineModel
 import ReportPage
 
-/// A JSON value on its way out, with its keys in a fixed order so that equal reports have equal bytes.
-private indirect enum JSONValue {
-    case text(String)
-    case whole(Int)
-    case decimal(Double, places: Int)
-    case flag(Bool)
-    case list([JSONValue])
-    case object([(String, JSONValue)])
-
-    func write(into text: inout String, indent: Int) {
-        let inner = String(repeating: "  ", count: indent + 1)
-        let outer = String(repeating: "  ", count: indent)
-        switch self {
-        case .text(let value): text += Self.quoted(value)
-        case .whole(let value): text += String(value)
-        case .decimal(let value, let places): text += DecimalText.fixed(value, places)
-        case .flag(let value): text += value ? "true" : "false"
-        case .list(let values):
-            if values.isEmpty {
-                text += "[]"
-                return
-            }
-            text += "[\n"
-            for (index, value) in values.enumerated() {
-                text += inner
-                value.write(into: &text, indent: indent + 1)
-                text += index + 1 < values.count ? ",\n" : "\n"
-            }
-            text += outer + "]"
-        case .object(let members):
-            text += "{\n"
-            for (index, member) in members.enumerated() {
-                text += inner + Self.quoted(member.0) + ": "
-                member.1.write(into: &text, indent: indent + 1)
-                text += index + 1 < members.count ? ",\n" : "\n"
-            }
-            text += outer + "}"
-        }
-    }
-
-    private static func quoted(_ text: String) -> String {
-        var quoted = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": quoted += "\\\""
-            case "\\": quoted += "\\\\"
-            case _ where scalar.value < 0x20:
-                let hex = String(scalar.value, radix: 16)
-                quoted += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
-            default: quoted.unicodeScalars.append(scalar)
-            }
-        }
-        return quoted + "\""
-    }
-}
-
 extension LabReport {
     /// The report as one JSON object, ending with a line feed. Equal runs differ in `wall_s` only.
     public func json() -> String {
@@ -69,6 +13,7 @@ extension LabReport {
             ("replicas", .whole(options.replicas)),
             ("policies", .list(policies.map(Self.value))),
         ]
+        if options.seeds > 1 { members.append(("seeds", .whole(options.seeds))) }
         if !calibration.isEmpty {
             members.append(("rows", .list(calibration.map(Self.value))))
             members.append(("within_bounds", .flag(isWithinBounds)))
@@ -147,9 +92,35 @@ extension LabReport {
                     ])
                 ))
         }
+        members += worlds(result)
         members.append(("virtual_s", .decimal(result.virtualSeconds, places: 3)))
         members.append(("wall_s", .decimal(result.wallSeconds, places: 3)))
         return .object(members)
+    }
+
+    /// What only some scenarios have: the load of a run, the sections of the routing scenarios, intervals over seeds.
+    private static func worlds(_ result: PolicyResult) -> [(String, JSONValue)] {
+        var members: [(String, JSONValue)] = []
+        if let load = result.load { members.append(("load", .decimal(load, places: 3))) }
+        let sections = [
+            ("routing", result.routing?.members), ("herd", result.herd?.members),
+            ("fairness", result.fairness?.members),
+        ]
+        for (name, figures) in sections {
+            guard let figures else { continue }
+            members.append((name, .object(figures.map { ($0.name, .decimal($0.value, places: $0.places)) })))
+        }
+        if !result.overSeeds.isEmpty {
+            let figures = result.overSeeds.map { figure -> (String, JSONValue) in
+                let interval: [(String, JSONValue)] = [
+                    ("mean", .decimal(figure.mean, places: 5)),
+                    ("half_width_95", .decimal(figure.halfWidth, places: 5)),
+                ]
+                return (figure.name, .object(interval))
+            }
+            members.append(("over_seeds", .object(figures)))
+        }
+        return members
     }
 
     private static func value(_ spread: PolicyResult.Spread) -> JSONValue {

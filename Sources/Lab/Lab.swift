@@ -17,12 +17,20 @@ public enum Lab {
         progress: (String) -> Void = { _ in }
     ) throws(LabError) -> LabReport {
         let configuration = try options.validatedEngine()
+        if options.seeds > 1 {
+            return try runSeeds(scenario, options: options, files: files, wallClock: wallClock, progress: progress)
+        }
         if scenario.kind == .calibrate {
             return LabReport(scenario: scenario, options: options, traceName: "anchors", calibration: calibrate())
         }
         let policies = options.policies.isEmpty ? scenario.defaultPolicies : options.policies
         if scenario.kind != .pushStory, let direct = policies.first(where: { $0 == .direct }) {
             throw .policyNeedsPush(direct.name)
+        }
+        if scenario.isAboutRouting {
+            return try runRouting(
+                scenario, policies: policies, options: options, files: files, engine: configuration,
+                wallClock: wallClock, progress: progress)
         }
         let trace = try self.trace(scenario, options: options, files: files)
         let job =
@@ -43,7 +51,7 @@ public enum Lab {
             let started = wallClock()
             let setup = self.setup(
                 scenario, policy: policy, options: options, trace: trace, job: job, engine: configuration)
-            let world = run(policy, setup: setup, options: options)
+            let world = simulated(policy, setup: setup, options: options)
             let evaluation = Evaluation(setup: setup, limits: options.harvest, policy: policy, world: world)
             results.append(evaluation.result(wallSeconds: wallClock() - started))
         }
@@ -52,12 +60,14 @@ public enum Lab {
             traceSeconds: trace.duration.seconds, policies: results)
     }
 
-    private static func trace(
+    static func trace(
         _ scenario: Scenario, options: LabOptions, files: LabFiles
     ) throws(LabError) -> Trace {
         var trace =
             if let file = files.trace {
                 try Trace(bytes: file.bytes, format: options.format, file: file.name, seed: options.seed)
+            } else if scenario.kind == .prefix {
+                Trace.generatedSharedPrompts(seed: options.seed)
             } else if scenario.kind == .clumps {
                 Trace.generatedCodeCompletion(seed: options.seed)
             } else {
@@ -81,7 +91,7 @@ public enum Lab {
         return trace
     }
 
-    private static func setup(
+    static func setup(
         _ scenario: Scenario, policy: Policy, options: LabOptions, trace: Trace, job: OfflineJob,
         engine: EngineConfiguration
     ) -> WorldSetup {
@@ -96,7 +106,7 @@ public enum Lab {
         if scenario.kind == .pushStory {
             setup.supply = .push(messages: options.messages, perSecond: options.messagesPerSecond)
         }
-        if policy == .onlineOnly { setup.supply = .none }
+        if policy.isRealtimeOnly { setup.supply = .none }
         if scenario.kind == .stepSurge {
             setup.watched = (
                 Surge.begin, Surge.begin + Surge.length + Surge.aftermath,
@@ -111,7 +121,8 @@ public enum Lab {
         return setup
     }
 
-    private static func run(_ policy: Policy, setup: WorldSetup, options: LabOptions) -> FinishedWorld {
+    /// Runs one policy in one world.
+    static func simulated(_ policy: Policy, setup: WorldSetup, options: LabOptions) -> FinishedWorld {
         switch policy {
         case .onlineOnly:
             return simulate(setup, with: OnlineOnlyDispatcher())
@@ -126,6 +137,11 @@ public enum Lab {
         case .gate(let gate):
             return simulate(
                 setup, with: GateDispatcher(gate, engine: setup.engineConfiguration, replicas: setup.replicas))
+        case .routed(let routing):
+            return simulate(
+                setup,
+                with: RoutedDispatcher(
+                    routing, engine: setup.engineConfiguration, replicas: setup.replicas, seed: setup.seed))
         case .oracle:
             return simulate(setup, with: OracleDispatcher())
         case .weir:

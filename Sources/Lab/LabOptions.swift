@@ -8,6 +8,12 @@ public struct LabOptions: Sendable {
     public var seed: UInt64 = 1
     /// The factor on the rate of the trace.
     public var scale = 1.0
+    /// Factors on the rate of the trace, on top of `scale`, that a scenario at rising load goes through; empty takes the
+    /// scenario's own.
+    public var loads: [Double] = []
+    /// How many seeds to run with, from `seed` on. With more than one, each figure is reported with its mean and its
+    /// 95 % interval over them.
+    public var seeds = 1
     /// The name of an engine preset.
     public var engine = "llama-8b-h100"
     /// Model servers in the pool.
@@ -38,6 +44,10 @@ public struct LabOptions: Sendable {
     func validatedEngine() throws(LabError) -> EngineConfiguration {
         guard scale > 0, scale <= 1000 else { throw .badOption(name: "scale", reason: "must be above 0, at most 1000") }
         guard (1...256).contains(replicas) else { throw .badOption(name: "replicas", reason: "must be 1 to 256") }
+        guard loads.count <= 32, loads.allSatisfy({ $0 > 0 && $0 * scale <= 1000 }) else {
+            throw .badOption(name: "loads", reason: "must be at most 32 numbers above 0, at most 1000 with the scale")
+        }
+        guard (1...1000).contains(seeds) else { throw .badOption(name: "seeds", reason: "must be 1 to 1000") }
         if let duration, duration <= .zero { throw .badOption(name: "duration", reason: "must be above 0") }
         guard (0...1_000_000).contains(messages) else {
             throw .badOption(name: "messages", reason: "must be 0 to 1,000,000")

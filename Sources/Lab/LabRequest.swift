@@ -23,6 +23,8 @@ struct LabRequest {
     var attempts: Int32 = 0
     /// Tokens out so far in this attempt; counted only where the gateway has to watch lengths.
     var tokensOut: Int32 = 0
+    /// Prompt tokens that the engine had cached; known when it has finished.
+    var cachedTokens: Int32 = 0
     var firstToken = Instant.zero
     var finished = Instant.zero
 

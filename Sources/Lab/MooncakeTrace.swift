@@ -53,7 +53,7 @@ func blockHashes(ids: [UInt64], promptTokens: Int) -> [UInt64] {
     var chain: UInt64 = 0x51_7C_C1_B7_27_22_0A_95
     for id in ids {
         for block in 0..<UInt64(blocksPerID) where hashes.count < limit {
-            chain = mix(chain ^ mix(id &+ block &* 0x9E37_79B9_7F4A_7C15))
+            chain = mixed(chain ^ mixed(id &+ block &* 0x9E37_79B9_7F4A_7C15))
             hashes.append(chain)
         }
     }
@@ -61,7 +61,7 @@ func blockHashes(ids: [UInt64], promptTokens: Int) -> [UInt64] {
 }
 
 /// The finaliser of SplitMix64: a bijection that spreads every bit.
-private func mix(_ value: UInt64) -> UInt64 {
+func mixed(_ value: UInt64) -> UInt64 {
     var word = value
     word = (word ^ (word >> 30)) &* 0xBF58_476D_1CE4_E5B9
     word = (word ^ (word >> 27)) &* 0x94D0_49BB_1331_11EB

@@ -16,6 +16,8 @@ public enum Policy: Hashable, Sendable {
     case weir(enginePriority: Bool)
     /// A dispatch gate of llm-d's async processor in front of a pool of workers.
     case gate(GatePolicy)
+    /// A router that sends real-time requests on at once; no batch work.
+    case routed(RoutingPolicy)
     /// An engine that fills each step with batch work up to so many milliseconds: the yardstick.
     case oracle(stepMilliseconds: Int)
 
@@ -24,7 +26,7 @@ public enum Policy: Hashable, Sendable {
         [
             "online-only", "direct", "ungated-N", "engine-priority-N", "live-cap-N", "budget-gate", "budget-gate-N",
             "weir", "weir-engine-priority", "oracle-T",
-        ] + GatePolicy.patterns
+        ] + RoutingPolicy.allCases.map(\.rawValue) + GatePolicy.patterns
 
     /// Reads a name.
     public init(named name: String) throws(LabError) {
@@ -35,6 +37,10 @@ public enum Policy: Hashable, Sendable {
         case "weir-engine-priority": self = .weir(enginePriority: true)
         case "budget-gate": self = .budgetGate(maxConcurrency: 100)
         default:
+            if let routing = RoutingPolicy(named: name) {
+                self = .routed(routing)
+                return
+            }
             if let gate = GatePolicy(named: name) {
                 self = .gate(gate)
                 return
@@ -65,7 +71,16 @@ public enum Policy: Hashable, Sendable {
         case .budgetGate(let maxConcurrency): "budget-gate-\(maxConcurrency)"
         case .gate(let gate): gate.name
         case .weir(let enginePriority): enginePriority ? "weir-engine-priority" : "weir"
+        case .routed(let routing): routing.rawValue
         case .oracle(let stepMilliseconds): "oracle-\(stepMilliseconds)"
+        }
+    }
+
+    /// Whether it takes no batch work.
+    var isRealtimeOnly: Bool {
+        switch self {
+        case .onlineOnly, .routed: true
+        default: false
         }
     }
 
@@ -75,7 +90,7 @@ public enum Policy: Hashable, Sendable {
     var usesEnginePriority: Bool {
         switch self {
         case .enginePriority, .liveCap, .budgetGate, .weir(enginePriority: true): true
-        case .onlineOnly, .direct, .ungated, .weir(enginePriority: false), .gate, .oracle: false
+        case .onlineOnly, .direct, .ungated, .weir(enginePriority: false), .gate, .routed, .oracle: false
         }
     }
 }

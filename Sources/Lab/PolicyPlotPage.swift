@@ -16,6 +16,7 @@ struct PolicyPlotPage {
         guard !report.policies.isEmpty else { return "" }
         // So many lines would hide each other.
         if report.scenario.kind == .gates { return bars }
+        if report.policies.contains(where: { $0.load != nil }) { return "" }
         return bars + timelines + distributions
     }
 

@@ -106,6 +106,16 @@ public struct PolicyResult: Sendable {
     public let surge: SurgeControl?
     /// Set in the scenario of the gates.
     public let gate: GateControl?
+    /// The load of the run as a factor on the rate of the trace, where the scenario goes through several.
+    public internal(set) var load: Double? = nil
+    /// How well requests were spread, where that is the question.
+    public internal(set) var routing: RoutingFigures? = nil
+    /// How a burst was spread.
+    public internal(set) var herd: HerdFigures? = nil
+    /// How tenants fared beside each other.
+    public internal(set) var fairness: FairnessFigures? = nil
+    /// Each figure's mean and interval over the seeds, where there were several.
+    public internal(set) var overSeeds: [FigureInterval] = []
     /// Virtual time of the run.
     public let virtualSeconds: Double
     /// Real time of the run, by the caller's clock.

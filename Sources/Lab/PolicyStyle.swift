@@ -21,6 +21,7 @@ extension PageStyle {
         case .enginePriority: "priority"
         case .liveCap: "cap"
         case .budgetGate, .gate: "budget"
+        case .routed(let routing): routing.isLLMD ? "budget" : "cap"
         case .weir: "weir"
         case .oracle: "oracle"
         }

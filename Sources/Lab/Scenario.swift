@@ -8,6 +8,9 @@ public struct Scenario: Hashable, Sendable {
         case stepSurge
         case clumps
         case gates
+        case prefix
+        case herd
+        case fairness
         case calibrate
     }
 
@@ -17,6 +20,18 @@ public struct Scenario: Hashable, Sendable {
     public let summary: String
     let kind: Kind
     let defaultPolicies: [Policy]
+    /// Model servers that make sense where nobody asks for a number.
+    public let defaultReplicas: Int
+
+    private init(
+        name: String, summary: String, kind: Kind, defaultPolicies: [Policy], defaultReplicas: Int = 1
+    ) {
+        self.name = name
+        self.summary = summary
+        self.kind = kind
+        self.defaultPolicies = defaultPolicies
+        self.defaultReplicas = defaultReplicas
+    }
 
     /// All scenarios.
     public static let all = [
@@ -60,6 +75,25 @@ public struct Scenario: Hashable, Sendable {
                     GatePolicy(.composite, every: 15), GatePolicy(.composite, every: 15, polls: true),
                     GatePolicy(.aimd),
                 ].map { .gate($0) }),
+        Scenario(
+            name: "prefix",
+            summary:
+                "Prompts that share beginnings, at rising load: whose router finds the caches and keeps the balance?",
+            kind: .prefix,
+            defaultPolicies: RoutingPolicy.allCases.map { .routed($0) } + [.weir(enginePriority: false)],
+            defaultReplicas: 4),
+        Scenario(
+            name: "herd",
+            summary:
+                "800 requests arrive at one instant: are they spread, or do they all follow the same stale metric?",
+            kind: .herd,
+            defaultPolicies: [.routed(.roundRobin), .routed(.llmd322), .weir(enginePriority: false)],
+            defaultReplicas: 8),
+        Scenario(
+            name: "fairness",
+            summary: "One tenant sends ten times as much as each of the others, and a low band waits: who pays?",
+            kind: .fairness, defaultPolicies: [.routed(.leastRequests), .weir(enginePriority: false)],
+            defaultReplicas: 2),
         Scenario(
             name: "calibrate",
             summary: "The engine model beside eight measurements on an H100: can its figures be believed?",

@@ -15,7 +15,7 @@ extension LabReport {
         parts.append("\(DecimalText.fixed(traceSeconds, 0)) s of traffic")
         if !jobName.isEmpty { parts.append("batch lines from \(jobName)") }
         if options.hidesLengths { parts.append("answer lengths hidden") }
-        parts.append("seed \(options.seed)")
+        parts.append(options.seeds > 1 ? "\(options.seeds) seeds from \(options.seed)" : "seed \(options.seed)")
         return parts.joined(separator: ", ")
     }
 
@@ -37,7 +37,7 @@ extension LabReport {
         for result in policies {
             let batch = result.batch
             table.append([
-                result.policy.name, DecimalText.fixed(result.realtime.good * 100, 2),
+                RoutingTable.label(result), DecimalText.fixed(result.realtime.good * 100, 2),
                 DecimalText.fixed(result.realtime.ttft.p50, 0), DecimalText.fixed(result.realtime.ttft.p99, 0),
                 DecimalText.fixed(result.realtime.tpot.p50, 1), DecimalText.fixed(result.realtime.tpot.p99, 1),
                 DecimalText.fixed(batch.requestsPerSecond, 2), DecimalText.grouped(batch.served),
@@ -51,6 +51,11 @@ extension LabReport {
             for row in gates.rows { table.append(row) }
             lines.append(table.text)
             lines += GateTable.notes.map { Self.wrapped($0) }
+        }
+        for added in RoutingTable.all(policies) {
+            var table = TextTable(added.header)
+            for row in added.rows { table.append(row) }
+            lines += [table.text + Self.wrapped(added.note), ""]
         }
         for result in policies {
             if let drain = result.drain, result.batch.served == result.batch.submitted {
@@ -111,26 +116,5 @@ extension LabReport {
         return "\(scenario.name): \(scenario.summary)\n\n\(table.text)\n\(verdict): requests/s "
             + "\(percent(bounds.requestsPerSecond)) %, ms/token \(percent(bounds.millisecondsPerToken)) %, mean TTFT "
             + "\(percent(bounds.timeToFirstTokenMilliseconds)) %\n"
-    }
-}
-
-/// Columns of text, the first one flush left and the others flush right.
-private struct TextTable {
-    private var rows: [[String]]
-
-    init(_ header: [String]) { rows = [header] }
-
-    mutating func append(_ row: [String]) { rows.append(row) }
-
-    var text: String {
-        let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
-        var lines = rows.map { row in
-            row.indices.map { column in
-                let padding = String(repeating: " ", count: widths[column] - row[column].count)
-                return column == 0 ? row[column] + padding : padding + row[column]
-            }.joined(separator: "  ")
-        }
-        lines.insert(String(repeating: "-", count: lines[0].count), at: 1)
-        return lines.joined(separator: "\n") + "\n"
     }
 }

@@ -10,13 +10,22 @@ public struct TraceRequest: Hashable, Sendable {
     public var outputTokens: Int
     /// Chained hashes of the full 16-token blocks of the prompt; empty if nothing is known of shared prefixes.
     public var promptBlockHashes: [UInt64]
+    /// Whose it is (the fairness id); empty where all requests are one tenant's.
+    public var flow: String
+    /// Its priority band.
+    public var priority: Int
 
     /// Creates a request.
-    public init(arrival: Instant, promptTokens: Int, outputTokens: Int, promptBlockHashes: [UInt64] = []) {
+    public init(
+        arrival: Instant, promptTokens: Int, outputTokens: Int, promptBlockHashes: [UInt64] = [], flow: String = "",
+        priority: Int = 0
+    ) {
         self.arrival = arrival
         self.promptTokens = promptTokens
         self.outputTokens = outputTokens
         self.promptBlockHashes = promptBlockHashes
+        self.flow = flow
+        self.priority = priority
     }
 }
 

@@ -35,8 +35,9 @@ struct WeirDispatcher: Dispatcher {
         act(
             scheduler.submit(
                 PoolRequest(
-                    id: UInt64(id), priority: 0, promptTokens: Int(request.promptTokens),
-                    maxOutputTokens: fleet.visibleMaxTokens(id), runsToLimit: limitsAreLengths),
+                    id: UInt64(id), priority: fleet.priority(id), promptTokens: Int(request.promptTokens),
+                    maxOutputTokens: fleet.visibleMaxTokens(id), runsToLimit: limitsAreLengths,
+                    flow: fleet.flow(id), promptBlocks: fleet.promptBlocks(id)),
                 now: now), now: now, fleet: &fleet)
     }
 
@@ -55,8 +56,7 @@ struct WeirDispatcher: Dispatcher {
                 scheduler.progressed(UInt64(id), outputTokens: tokens, now: now)
             }
         case .finished(let id):
-            let tokens = Int(fleet.requests[id].outputTokens)
-            act(scheduler.finished(UInt64(id), AnswerFacts(outputTokens: tokens), now: now), now: now, fleet: &fleet)
+            act(scheduler.finished(UInt64(id), fleet.answerFacts(id), now: now), now: now, fleet: &fleet)
             offer(now: now, fleet: &fleet)
         case .refused(let id):
             act(scheduler.cancelled(UInt64(id), now: now), now: now, fleet: &fleet)

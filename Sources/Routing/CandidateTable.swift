@@ -20,18 +20,38 @@ public struct CandidateTable: Sendable {
     /// Adapters as the engine reports them (`vllm:lora_requests_info`).
     public struct Adapters: Hashable, Sendable {
         /// Adapters in GPU memory.
-        public var active: [String]
+        public var active: [String] { didSet { activeBits = Self.bits(of: active) } }
         /// Adapters that requests wait for.
-        public var waiting: [String]
+        public var waiting: [String] { didSet { waitingBits = Self.bits(of: waiting) } }
         /// How many can be active at once; 0 if unknown.
         public var limit: Int
+
+        /// A bit per adapter, by which most questions are answered without comparing names.
+        private var activeBits: UInt64
+        private var waitingBits: UInt64
 
         /// Creates a report.
         public init(active: [String] = [], waiting: [String] = [], limit: Int = 0) {
             self.active = active
             self.waiting = waiting
             self.limit = limit
+            activeBits = Self.bits(of: active)
+            waitingBits = Self.bits(of: waiting)
         }
+
+        /// The bit of a name: one of 64 by the FNV-1a hash of its UTF-8 form.
+        static func bit(of name: String) -> UInt64 {
+            let hash = name.utf8.reduce(0xCBF2_9CE4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+            return 1 << (hash >> 58)
+        }
+
+        private static func bits(of names: [String]) -> UInt64 { names.reduce(0) { $0 | bit(of: $1) } }
+
+        /// Whether the adapter, whose bit is given, is in GPU memory.
+        func isActive(_ name: String, bit: UInt64) -> Bool { activeBits & bit != 0 && active.contains(name) }
+
+        /// Whether requests wait for the adapter, whose bit is given.
+        func isWaiting(_ name: String, bit: UInt64) -> Bool { waitingBits & bit != 0 && waiting.contains(name) }
     }
 
     /// Who the endpoints are.
@@ -74,6 +94,12 @@ public struct CandidateTable: Sendable {
     public var tightestTPOTLimitMilliseconds: [Float]
     /// Adapters per endpoint.
     public var adapters: [Adapters]
+    /// How old the scraped columns are, in milliseconds; infinite where nothing was ever scraped.
+    public var scrapeAgeMilliseconds: [Float]
+    /// Names of further metrics that the engines report, for policies that are configured to read them.
+    public var attributeNames: [String]
+    /// Their values: one column per name, one value per endpoint, NaN where an endpoint does not report it.
+    public var attributes: [[Double]]
 
     /// A table of endpoints without any load.
     public init(_ identities: [Identity]) {
@@ -98,6 +124,9 @@ public struct CandidateTable: Sendable {
         addedStepMilliseconds = scrapedKVUsage
         tightestTPOTLimitMilliseconds = Array(repeating: .infinity, count: count)
         adapters = Array(repeating: Adapters(), count: count)
+        scrapeAgeMilliseconds = Array(repeating: 0, count: count)
+        attributeNames = []
+        attributes = []
     }
 
     /// Endpoints of the pool.
