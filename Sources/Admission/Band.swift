@@ -1,75 +1,264 @@
 import Basics
-import HeapModule
 
-/// The requests of one priority that wait, ordered by deadline and then by arrival.
+/// The requests of one priority that wait: whose turn it is among their flows, and who is next in a flow.
+///
+/// Requests themselves lie in the room's slots; here are their places.
 struct Band {
-    private struct Place: Comparable {
-        let deadline: Instant
-        let arrival: UInt64
-        let id: UInt64
-
-        static func < (left: Place, right: Place) -> Bool {
-            (left.deadline, left.arrival) < (right.deadline, right.arrival)
-        }
-    }
+    /// The flow that those share for which there is no room among the flows that are told apart.
+    static let overflowName = "other"
+    /// The least that a request costs, in tokens: nobody gets turns for nothing.
+    static let minimumCost = 16.0
 
     let priority: Int
-    private var order = Heap<Place>()
-    private var waiting: [UInt64: (request: WaitingRequest, arrival: UInt64)] = [:]
-    private(set) var countedRequests = 0
-    private(set) var countedBytes = 0
+    let policy: BandPolicy
+    let timeToLive: TimeSpan
+    private let outputWeight: Double
+    private let flowWeights: [String: Double]
+    private let maxFlows: Int
 
-    init(priority: Int) { self.priority = priority }
+    /// All that wait, and those that limits count.
+    private(set) var waiting = WaitingAmounts()
+    private(set) var counted = WaitingAmounts()
+    /// Arrivals that limits count, and those exempt, oldest first.
+    private(set) var countedArrivals = LinkedOrder()
+    private(set) var exemptArrivals = LinkedOrder()
+    /// Tokens that the band is owed under its minimum share; positive: it goes first.
+    private(set) var shareCredit = 0.0
 
-    var isEmpty: Bool { waiting.isEmpty }
-    var count: Int { waiting.count }
-    var requests: some Sequence<WaitingRequest> { waiting.values.lazy.map(\.request) }
+    private(set) var flows: [Flow] = []
+    private var turns: FlowTurns
+    private var shared = SlotHeap()
+    private var indexOfFlow: [String: Int] = [:]
+    private var overflow: Int?
+    private var freeFlows: [Int] = []
+    private var idleFlows = LinkedOrder()
+    private var idleLinks: [Link] = []
 
-    mutating func insert(_ request: WaitingRequest, arrival: UInt64) {
-        order.insert(Place(deadline: request.orderingDeadline, arrival: arrival, id: request.id))
-        waiting[request.id] = (request, arrival)
-        if request.countsAgainstLimits {
-            countedRequests += 1
-            countedBytes += request.bytes
+    init(priority: Int, configuration: AdmissionConfiguration) {
+        self.priority = priority
+        policy = configuration.policy(of: priority)
+        timeToLive = configuration.timeToLive(inBand: policy)
+        outputWeight = configuration.outputTokenWeight
+        flowWeights = configuration.flowWeights
+        maxFlows = configuration.maxFlowsPerBand
+        turns = FlowTurns(quantum: policy.fairness == .tokenFair ? configuration.quantumTokens : 1)
+    }
+
+    var isEmpty: Bool { waiting.requests == 0 }
+
+    /// The flows that are told apart, and the overflow flow if there is one, in no order.
+    var knownFlows: [Int] { Array(indexOfFlow.values) + (overflow.map { [$0] } ?? []) }
+
+    func isOverflow(_ flow: Int) -> Bool { flow == overflow }
+
+    // MARK: Waiting
+
+    /// Lets the request in `slot` wait; its place is filled in.
+    mutating func insert(_ slot: Int, in slots: inout WaitingSlots, key: Int64, tie: UInt64, now: Instant) {
+        let index = flow(named: slots.requests[slot].flow)
+        slots.places[slot].flow = index
+        let place = slots.places[slot]
+        if flows[index].waiting.requests == 0 { wake(index, now: now) }
+        flows[index].waiting.add(place)
+        waiting.add(place)
+        let item = SlotHeap.Item(key: key, tie: tie, slot: slot)
+        if policy.fairness == .strict {
+            shared.insert(item, positions: &slots.orderPositions)
+        } else {
+            flows[index].queue.insert(item, positions: &slots.orderPositions)
+        }
+        if place.countsAgainstLimits {
+            counted.add(place)
+            Self.arrive(slot, in: &countedArrivals, &slots)
+        } else {
+            Self.arrive(slot, in: &exemptArrivals, &slots)
         }
     }
 
-    mutating func remove(_ id: UInt64) -> WaitingRequest? {
-        guard let entry = waiting.removeValue(forKey: id) else { return nil }
-        if entry.request.countsAgainstLimits {
-            countedRequests -= 1
-            countedBytes -= entry.request.bytes
+    /// Takes the request in `slot` out, for whatever reason.
+    mutating func remove(_ slot: Int, in slots: inout WaitingSlots, now: Instant) {
+        let place = slots.places[slot]
+        let index = place.flow
+        if policy.fairness == .strict {
+            shared.remove(slot: slot, positions: &slots.orderPositions)
+        } else {
+            flows[index].queue.remove(slot: slot, positions: &slots.orderPositions)
         }
-        if order.count > 2 * waiting.count + 16 { compact() }
-        return entry.request
+        waiting.subtract(place)
+        flows[index].waiting.subtract(place)
+        if flows[index].waiting.requests == 0 { sleep(index, now: now) }
+        if place.countsAgainstLimits {
+            counted.subtract(place)
+            countedArrivals.remove(slot, links: &slots.links)
+        } else {
+            exemptArrivals.remove(slot, links: &slots.links)
+        }
+        if isEmpty { shareCredit = min(shareCredit, 0) }
     }
 
-    /// The next in order; places of requests that were removed meanwhile are dropped on the way.
-    mutating func head() -> WaitingRequest? {
-        while let first = order.min {
-            if let entry = waiting[first.id], entry.arrival == first.arrival { return entry.request }
-            order.removeMin()
-        }
-        return nil
+    // Mutating, both of these, for one reason: a band is then looked at in place. Read otherwise it is copied, with a
+    // reference counted for each of its columns, and they are asked at every step.
+
+    /// The slot that is next in fair order.
+    mutating func head() -> Int? {
+        if policy.fairness == .strict { return shared.first?.slot }
+        guard let flow = turns.next else { return nil }
+        return flows[flow].queue.first?.slot
     }
 
-    /// The first `limit` in order.
-    mutating func first(_ limit: Int) -> [WaitingRequest] {
-        var places: [Place] = []
-        var requests: [WaitingRequest] = []
-        while requests.count < limit, let place = order.popMin() {
-            guard let entry = waiting[place.id], entry.arrival == place.arrival else { continue }
-            places.append(place)
-            requests.append(entry.request)
-        }
-        order.insert(contentsOf: places)
-        return requests
+    /// Which limit of the band leaves no room for `request`.
+    mutating func refusal(of request: WaitingRequest) -> AdmissionRefusal? {
+        counted.refusal(of: request, policy.limits)?.band
     }
 
-    private mutating func compact() {
-        order = Heap(
-            waiting.values.map {
-                Place(deadline: $0.request.orderingDeadline, arrival: $0.arrival, id: $0.request.id)
-            })
+    /// The first `limit` slots in fair order.
+    func first(_ limit: Int, in slots: WaitingSlots) -> [Int] {
+        if policy.fairness == .strict { return shared.smallest(limit) }
+        var queues: [Int: [Int]] = [:]
+        func slot(_ flow: Int, _ number: Int) -> Int? {
+            let queue = queues[flow] ?? flows[flow].queue.smallest(limit)
+            queues[flow] = queue
+            return number < queue.count ? queue[number] : nil
+        }
+        let order = turns.order(limit: limit) { flow, number in
+            slot(flow, number).map { cost(of: slots.places[$0].use) }
+        }
+        return order.compactMap { slot($0.flow, $0.number) }
+    }
+
+    /// The slot of the request that has waited longest, and since when.
+    func oldest(in slots: WaitingSlots) -> (slot: Int, since: Instant)? {
+        guard let counted = countedArrivals.first else {
+            return exemptArrivals.first.map { ($0, slots.places[$0].since) }
+        }
+        let since = slots.places[counted].since
+        if let exempt = exemptArrivals.first, slots.places[exempt].since < since {
+            return (exempt, slots.places[exempt].since)
+        }
+        return (counted, since)
+    }
+
+    /// Tokens that go before a request of `flow` that would be ordered by `key`, within this band.
+    func tokensAhead(of flow: String, key: Int64, ownTokens: Int, in slots: WaitingSlots) -> Int {
+        if policy.fairness == .strict {
+            guard policy.ordering != .firstCome else { return waiting.tokens }
+            return shared.slots(upTo: key, limit: 1024).reduce(0) { $0 + slots.places[$1].use.total }
+        }
+        let own = indexOfFlow[flow].map { flows[$0].waiting } ?? WaitingAmounts()
+        // While the flow works off what it has waiting and then the request itself, each other flow gets as much.
+        let others = turns.waitingFlows - (own.requests > 0 ? 1 : 0)
+        let (product, overflows) = others.multipliedReportingOverflow(by: own.tokens + ownTokens)
+        return min(waiting.tokens, overflows ? .max : own.tokens + min(product, waiting.tokens))
+    }
+
+    // MARK: Fairness
+
+    /// A request that waits is being dispatched.
+    mutating func charge(_ use: TokenUse, flow index: Int, now: Instant) {
+        turns.charge(index, cost: cost(of: use))
+        flows[index].note(cost: tokenCost(of: use), now: now)
+    }
+
+    /// A request was dispatched without waiting.
+    mutating func chargeUnqueued(_ request: WaitingRequest, now: Instant) {
+        let index = flow(named: request.flow)
+        turns.chargeUnqueued(index, cost: cost(of: request.use))
+        flows[index].note(cost: tokenCost(of: request.use), now: now)
+        guard flows[index].waiting.requests == 0 else { return }
+        // It has just been seen, so it is the last to be forgotten.
+        idleFlows.remove(index, links: &idleLinks)
+        idleFlows.append(index, links: &idleLinks)
+        flows[index].since = now
+    }
+
+    /// A dispatched request of `flow` turned out to have taken `actual`.
+    mutating func settle(flow: String, estimated: TokenUse, actual: TokenUse, now: Instant) {
+        guard let index = indexOfFlow[flow] ?? overflow else { return }
+        turns.settle(index, difference: cost(of: actual) - cost(of: estimated))
+        flows[index].note(cost: tokenCost(of: actual) - tokenCost(of: estimated), now: now)
+    }
+
+    /// `tokens` were dispatched among the bands that share with this one while it had work waiting.
+    mutating func accrueShare(ofTokens tokens: Double) { shareCredit += policy.minimumShare * tokens }
+
+    /// The band itself dispatched `tokens`. What it gets when nobody above it waits is not held against it later.
+    mutating func spendShare(tokens: Double) { shareCredit = max(shareCredit - tokens, -tokens) }
+
+    // MARK: Flows
+
+    /// Forgets flows that have had nothing waiting since `before`.
+    mutating func forgetFlows(idleSince before: Instant) {
+        while let index = idleFlows.first, flows[index].since <= before { forget(index) }
+    }
+
+    private func cost(of use: TokenUse) -> Double {
+        policy.fairness == .tokenFair ? tokenCost(of: use) : 1
+    }
+
+    private func tokenCost(of use: TokenUse) -> Double {
+        max(use.cost(outputWeight: outputWeight), Self.minimumCost)
+    }
+
+    private mutating func flow(named name: String) -> Int {
+        if let index = indexOfFlow[name] { return index }
+        if indexOfFlow.count >= maxFlows {
+            // Another one's place is taken over unless it would lose a debt by that, and could come back without it.
+            guard let idle = idleFlows.first, idle != overflow, !turns.isInDebt(idle) else { return overflowFlow() }
+            forget(idle)
+        }
+        let index = addFlow(Flow(name: name), weight: flowWeights[name] ?? 1)
+        indexOfFlow[name] = index
+        return index
+    }
+
+    private mutating func overflowFlow() -> Int {
+        if let overflow { return overflow }
+        let index = addFlow(Flow(name: Self.overflowName), weight: 1)
+        overflow = index
+        return index
+    }
+
+    private mutating func addFlow(_ flow: Flow, weight: Double) -> Int {
+        let index = freeFlows.popLast() ?? flows.count
+        if index == flows.count {
+            flows.append(flow)
+            idleLinks.append(Link())
+        } else {
+            flows[index] = flow
+        }
+        turns.addFlow(index, weight: weight)
+        idleFlows.append(index, links: &idleLinks)
+        return index
+    }
+
+    private mutating func forget(_ index: Int) {
+        idleFlows.remove(index, links: &idleLinks)
+        if index == overflow { overflow = nil } else { indexOfFlow[flows[index].name] = nil }
+        freeFlows.append(index)
+        flows[index] = Flow(name: "")
+    }
+
+    private mutating func wake(_ index: Int, now: Instant) {
+        idleFlows.remove(index, links: &idleLinks)
+        turns.join(index)
+        flows[index].since = now
+        flows[index].recent = RateEstimate(timeConstant: Flow.horizon)
+    }
+
+    private mutating func sleep(_ index: Int, now: Instant) {
+        turns.leave(index)
+        idleFlows.append(index, links: &idleLinks)
+        flows[index].since = now
+    }
+
+    /// Enters an arrival so that the order of `since` holds. One that comes back is the oldest, or takes its turn.
+    private static func arrive(_ slot: Int, in order: inout LinkedOrder, _ slots: inout WaitingSlots) {
+        let since = slots.places[slot].since
+        if let first = order.first, since < slots.places[first].since {
+            order.prepend(slot, links: &slots.links)
+        } else {
+            if let last = order.last { slots.places[slot].since = max(since, slots.places[last].since) }
+            order.append(slot, links: &slots.links)
+        }
     }
 }

@@ -74,7 +74,7 @@ extension GatewayPool {
                     host: endpoint.url.host, port: endpoint.url.port, metrics: .init(endpoint.engine),
                     capacity: capacity, labels: endpoint.labels)
             },
-            admission: AdmissionLimits(
+            admission: AdmissionConfiguration(
                 maxRequestsPerBand: pool.admission.queue.maxRequests, maxBytesPerBand: pool.admission.queue.maxBytes,
                 timeToLive: pool.admission.queue.ttl),
             harvest: harvest, isDefault: isDefault, scrapeInterval: pool.scrape.interval,

@@ -25,7 +25,7 @@ extension World {
                             stepTime: step, kvTokens: 40_000, maxConcurrentRequests: profile.concurrency),
                         isUp: endpoint.isUp)
                 },
-                admission: AdmissionLimits(maxRequestsPerBand: 40, timeToLive: .seconds(5))),
+                admission: AdmissionConfiguration(maxRequestsPerBand: 40, timeToLive: .seconds(5))),
             now: now.steady)
     }
 

@@ -66,7 +66,7 @@ public struct GatewayPool: Sendable {
     /// The model servers.
     public var endpoints: [GatewayEndpoint]
     /// Bounds on waiting.
-    public var admission: AdmissionLimits
+    public var admission: AdmissionConfiguration
     /// What batch work may take.
     public var harvest: HarvestConfiguration
     /// Whether requests that name no model go here.
@@ -80,7 +80,7 @@ public struct GatewayPool: Sendable {
 
     /// Creates a pool.
     public init(
-        name: String, models: [String] = [], endpoints: [GatewayEndpoint], admission: AdmissionLimits = .init(),
+        name: String, models: [String] = [], endpoints: [GatewayEndpoint], admission: AdmissionConfiguration = .init(),
         harvest: HarvestConfiguration = .init(), isDefault: Bool = false,
         scrapeInterval: TimeSpan = .milliseconds(500), scrapeTimeout: TimeSpan = .seconds(1),
         metricsPath: String = "/metrics"

@@ -1,3 +1,4 @@
+import Admission
 import Basics
 import Pool
 import Routing
@@ -18,6 +19,8 @@ struct HeldRequest {
         self.request = request
         self.submitted = submitted
         self.demand = demand
+        expectedUse = TokenUse(
+            uncachedInputTokens: demand.uncachedPromptTokens, outputTokens: demand.expectedOutputTokens)
         routing = RoutingRequest(
             id: request.id, priority: request.priority, promptTokens: demand.promptTokens,
             expectedOutputTokens: demand.expectedOutputTokens, ttftLimitMilliseconds: request.ttftLimitMilliseconds,
@@ -26,6 +29,9 @@ struct HeldRequest {
     }
 
     var workClass: WorkClass { WorkClass(priority: request.priority) }
+
+    /// What its flow is charged for it until the truth is known.
+    let expectedUse: TokenUse
 
     /// Whether the request may go to an endpoint as far as it itself is concerned.
     func mayUse(_ endpoint: EndpointID) -> Bool {

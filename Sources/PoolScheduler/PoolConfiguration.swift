@@ -10,7 +10,7 @@ public struct PoolConfiguration: Sendable {
     /// Its endpoints, in table order.
     public var endpoints: [Endpoint]
     /// Bounds on waiting.
-    public var admission: AdmissionLimits
+    public var admission: AdmissionConfiguration
     /// What batch work may take.
     public var harvest: HarvestConfiguration
     /// How what endpoints have cached is remembered.
@@ -20,7 +20,7 @@ public struct PoolConfiguration: Sendable {
 
     /// Creates a configuration.
     public init(
-        name: String, endpoints: [Endpoint], admission: AdmissionLimits = .init(),
+        name: String, endpoints: [Endpoint], admission: AdmissionConfiguration = .init(),
         harvest: HarvestConfiguration = .init(), prefix: PrefixMemory = .init(),
         routing: RoutingCostConfiguration = .init()
     ) {

@@ -59,7 +59,7 @@ extension PoolScheduler {
             guard let entry = held[id], mayCallBack(entry) else { continue }
             let lost = lostTokens(entry, now: now)
             guard ledgers[index].harvest.mayWaste(lostTokens: lost) else { break }
-            actions.append(callBack(id, from: endpoint, lostTokens: lost))
+            actions.append(callBack(id, from: endpoint, lostTokens: lost, now: now))
         }
         return actions
     }
@@ -82,7 +82,7 @@ extension PoolScheduler {
             var actions: [SchedulerAction] = []
             for id in callable where !endpoints[index].accepts(waiting.demand, now: now) {
                 guard let entry = held[id] else { continue }
-                actions.append(callBack(id, from: EndpointID(index), lostTokens: lostTokens(entry, now: now)))
+                actions.append(callBack(id, from: EndpointID(index), lostTokens: lostTokens(entry, now: now), now: now))
             }
             return actions
         }
@@ -93,11 +93,13 @@ extension PoolScheduler {
         entry.request.isMessage || entry.placement?.firstToken == nil
     }
 
-    private mutating func callBack(_ id: UInt64, from endpoint: EndpointID, lostTokens: Int) -> SchedulerAction {
+    private mutating func callBack(_ id: UInt64, from endpoint: EndpointID, lostTokens: Int, now: Instant)
+        -> SchedulerAction
+    {
         ledgers[endpoint.index].harvest.batchAborted(lostTokens: lostTokens)
         counters.calledBack += 1
         counters.lostTokens += lostTokens
-        release(id)
+        release(id, now: now)
         return .callBack(id, endpoint)
     }
 

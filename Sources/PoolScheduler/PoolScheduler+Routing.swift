@@ -1,3 +1,4 @@
+import Admission
 import Basics
 import InferenceAPI
 public import Pool
@@ -12,7 +13,7 @@ extension PoolScheduler {
     /// The endpoint for a request, if any can take it now. `table` is then about this request.
     mutating func pick(for entry: HeldRequest, now: Instant) -> EndpointID? {
         consider(entry, now: now)
-        guard let index = router.pick(entry.routing, among: table) else { return nil }
+        guard let index = router.pick(entry.routing, among: table), mayStart(entry, now: now) else { return nil }
         if entry.request.isExplained { explain(entry, picked: index, now: now) }
         return EndpointID(index)
     }
@@ -49,8 +50,59 @@ extension PoolScheduler {
                 step + model.perPrefillTokenMilliseconds
                     * Double(load.pendingPrefillTokens + demand.uncachedPromptTokens))
             table.predictedTPOTMilliseconds[index] = Float(step)
+            unloadedTTFTMilliseconds[index] = Float(
+                model.baseMilliseconds + model.perPrefillTokenMilliseconds * Double(demand.uncachedPromptTokens))
             table.tightestTPOTLimitMilliseconds[index] = ledgers[index].tightestTPOTLimit
         }
+    }
+
+    /// The shortest predicted time to first token among the endpoints that a request may go to, and the time per token
+    /// there, in milliseconds; nil if there is none.
+    mutating func quickestPlace(for entry: HeldRequest, now: Instant) -> (ttft: Float, tpot: Float)? {
+        if considered != entry.request.id { consider(entry, now: now) }
+        var quickest: (ttft: Float, tpot: Float)?
+        for index in endpoints.indices where endpoints[index].isUp && entry.mayUse(EndpointID(index)) {
+            let ttft = table.predictedTTFTMilliseconds[index]
+            if quickest.map({ ttft < $0.ttft }) ?? true {
+                quickest = (ttft, table.predictedTPOTMilliseconds[index])
+            }
+        }
+        return quickest
+    }
+
+    /// Whether the pool is free enough for the band of a request. `table` is about the request.
+    private mutating func mayStart(_ entry: HeldRequest, now: Instant) -> Bool {
+        let saturation = saturation(for: entry, now: now)
+        if case .fixed(let ceiling) = room.configuration.usageLimit { return saturation < ceiling }
+        var priorities = room.depths.map(\.priority)
+        if !priorities.contains(entry.request.priority) { priorities.append(entry.request.priority) }
+        priorities.sort(by: >)
+        guard let floor = usage.floor(priorities: priorities, saturation: saturation) else { return false }
+        return floor <= entry.request.priority
+    }
+
+    /// How full the pool is for a request; at 1 and above it waits better here.
+    private func saturation(for entry: HeldRequest, now: Instant) -> Double {
+        if case .predictive(let detector) = room.configuration.saturation {
+            var least = Double.infinity
+            for index in endpoints.indices where table.isCandidate[index] {
+                least = min(
+                    least,
+                    detector.saturation(
+                        predictedMilliseconds: Double(table.predictedTTFTMilliseconds[index]),
+                        unloadedMilliseconds: Double(unloadedTTFTMilliseconds[index]),
+                        limitMilliseconds: entry.request.ttftLimitMilliseconds))
+            }
+            return least
+        }
+        let rows = endpoints.indices.filter { endpoints[$0].isUp }
+        return room.configuration.saturation.saturation(
+            of: EndpointColumns(
+                waitingRequests: rows.map { Int(table.scrapedWaiting[$0]) },
+                kvCacheUsage: rows.map { Double(table.scrapedKVUsage[$0]) },
+                scrapeAge: rows.map { scrapes[$0].map { now - $0 } },
+                requestsInFlight: rows.map { endpoints[$0].load.requests },
+                tokensInFlight: rows.map { endpoints[$0].load.contextTokens }), count: rows.count)
     }
 
     /// Prompt tokens of a request that an endpoint has cached, as far as is known.

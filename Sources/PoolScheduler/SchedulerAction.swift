@@ -19,6 +19,8 @@ public struct Rejection: Hashable, Sendable {
         case queueFull
         /// It waited as long as it may.
         case expired
+        /// By what is known it could not be answered in the time that it has.
+        case infeasible
         /// No endpoint is up.
         case noEndpoints
         /// Every endpoint that is up has been tried and failed.
@@ -31,4 +33,6 @@ public struct Rejection: Hashable, Sendable {
     public var cause: Cause
     /// A sensible time to wait before the next try.
     public var retryAfter: TimeSpan
+    /// In how much time it could be answered, by what is known; nil unless it is `infeasible`.
+    public var earliest: TimeSpan?
 }

@@ -42,7 +42,7 @@ struct QueueTests {
     @Test("a request that waited as long as it may gets 429, a reason and a time to retry")
     func expiry() async throws {
         let upstream = try await TestUpstream.start()
-        let limits = AdmissionLimits(timeToLive: .milliseconds(80))
+        let limits = AdmissionConfiguration(timeToLive: .milliseconds(80))
         try await TestGateway.with(TestGateway.pool([upstream.port], slots: 1, admission: limits)) { test in
             let first = try await test.connect()
             first.post(smallBody)
@@ -63,7 +63,7 @@ struct QueueTests {
     @Test("a trusted caller may shorten the wait, but not lengthen it", arguments: ["20ms", "1h"])
     func ownTimeToLive(text: String) async throws {
         let upstream = try await TestUpstream.start()
-        let limits = AdmissionLimits(timeToLive: text == "1h" ? .milliseconds(20) : .seconds(3600))
+        let limits = AdmissionConfiguration(timeToLive: text == "1h" ? .milliseconds(20) : .seconds(3600))
         try await TestGateway.with(TestGateway.pool([upstream.port], slots: 1, admission: limits)) { test in
             let first = try await test.connect()
             first.post(smallBody)
@@ -79,7 +79,7 @@ struct QueueTests {
     @Test("with the queue full, a request is turned away at once")
     func full() async throws {
         let upstream = try await TestUpstream.start()
-        let limits = AdmissionLimits(maxRequestsPerBand: 1)
+        let limits = AdmissionConfiguration(maxRequestsPerBand: 1)
         try await TestGateway.with(TestGateway.pool([upstream.port], slots: 1, admission: limits)) { test in
             let first = try await test.connect()
             first.post(smallBody)

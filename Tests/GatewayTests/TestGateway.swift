@@ -23,7 +23,7 @@ struct TestGateway {
 
     /// A pool of one model, `m`, on endpoints that each take `slots` requests at once.
     static func pool(
-        _ ports: [Int], slots: Int = 100, models: [String] = ["m"], admission: AdmissionLimits = .init(),
+        _ ports: [Int], slots: Int = 100, models: [String] = ["m"], admission: AdmissionConfiguration = .init(),
         metrics: GatewayEndpoint.Metrics = .none
     ) -> GatewayPool {
         let speed = StepTimeModel(

@@ -9,7 +9,7 @@ let testModel = StepTimeModel(
     perPrefillTokenMilliseconds: 0.0202)
 
 func makeScheduler(
-    endpoints: Int = 1, concurrency: Int = 256, kvTokens: Int? = 421_000, admission: AdmissionLimits = .init(),
+    endpoints: Int = 1, concurrency: Int = 256, kvTokens: Int? = 421_000, admission: AdmissionConfiguration = .init(),
     harvest: HarvestConfiguration = .init()
 ) -> PoolScheduler {
     PoolScheduler(
