@@ -1,6 +1,7 @@
 import Admission
 import Basics
 import Pool
+import Prediction
 import Routing
 
 /// A request that the scheduler holds: waiting for a place, or placed on an endpoint.
@@ -50,8 +51,10 @@ struct Placement {
     let cachedBlocks: Int
     /// How near to eviction the last of those was; see `PrefixIndex.insert`.
     let ageShare: Double
-    /// The predicted time to first token, in milliseconds; negative if there was no prediction.
-    let predictedTTFTMilliseconds: Float
-    /// The predicted time per output token, in milliseconds; negative if there was no prediction.
-    let predictedTPOTMilliseconds: Float
+    /// What its latency depended on when it was sent.
+    let features: LatencyFeatures
+    /// The predicted time to first token, in milliseconds.
+    let predictedTTFTMilliseconds: Double
+    /// What its time per output token depended on at its first token, and what was predicted from that, in milliseconds.
+    var output: (features: LatencyFeatures, predictedTPOTMilliseconds: Double)?
 }

@@ -2,6 +2,7 @@ import Admission
 import Basics
 import Harvest
 import Pool
+import Prediction
 import Routing
 
 /// Who waits, who starts, and who is turned away.
@@ -141,12 +142,13 @@ extension PoolScheduler {
         let index = endpoint.index
         let cached = Int(table.cachedPromptTokens[index])
         let ageShare = noteRouted(held.values[place], to: index)
+        let features = latencyFeatures(of: held.values[place].demand, cachedTokens: cached, at: index, now: now)
         held.values[place].demand = held.values[place].demand.cached(promptTokens: cached)
         held.values[place].placement = Placement(
             endpoint: endpoint, started: now, cachedPromptTokens: cached,
             cachedBlocks: Int(table.cachedBlocks[index]), ageShare: ageShare,
-            predictedTTFTMilliseconds: table.predictedTTFTMilliseconds[index],
-            predictedTPOTMilliseconds: table.predictedTPOTMilliseconds[index])
+            features: features, predictedTTFTMilliseconds: predictor.ttftMilliseconds(endpoint: index, features))
+        predictor.sent(id, endpoint: index, features: features, now: now)
         let entry = held.values[place]
         ledgers[index].addTPOTLimit(entry.request.tpotLimitMilliseconds)
         if let session = entry.request.session {
@@ -176,7 +178,7 @@ extension PoolScheduler {
     /// Lets go of a request that ends without a complete answer.
     mutating func release(_ id: UInt64, now: Instant) {
         guard let entry = held.removeValue(forKey: id), let placement = entry.placement else { return }
-        unplace(id, entry, placement)
+        unplace(id, entry, placement, now: now)
         // Its prompt was computed if it has answered; how much of its answer was, nobody knows.
         let used =
             placement.firstToken == nil
@@ -184,9 +186,10 @@ extension PoolScheduler {
         settle(entry, used: used, now: now)
     }
 
-    mutating func unplace(_ id: UInt64, _ entry: HeldRequest, _ placement: Placement) {
+    mutating func unplace(_ id: UInt64, _ entry: HeldRequest, _ placement: Placement, now: Instant) {
         let index = placement.endpoint.index
         endpoints[index].load.release(entry.demand, entry.workClass, hadFirstToken: placement.firstToken != nil)
+        if placement.firstToken == nil { predictor.withdrew(id, endpoint: index, now: now) }
         ledgers[index].removeTPOTLimit(entry.request.tpotLimitMilliseconds)
         if entry.workClass == .sheddable { ledgers[index].endedSheddable(id) }
     }

@@ -2,6 +2,7 @@ import Admission
 import Basics
 import InferenceAPI
 public import Pool
+public import Prediction
 public import PrefixIndex
 public import Routing
 
@@ -43,17 +44,16 @@ extension PoolScheduler {
             table.prefillTokenMilliseconds[index] = Float(model.perPrefillTokenMilliseconds)
             table.addedStepMilliseconds[index] = Float(
                 model.perDecodeMilliseconds + model.perContextTokenMilliseconds * Double(demand.meanContextTokens))
-            let step = model.stepMilliseconds(
-                decodes: load.requests + foreign + 1, contextTokens: load.contextTokens + demand.meanContextTokens,
-                prefillTokens: 0)
-            table.predictedTTFTMilliseconds[index] = Float(
-                step + model.perPrefillTokenMilliseconds
-                    * Double(load.pendingPrefillTokens + demand.uncachedPromptTokens))
-            table.predictedTPOTMilliseconds[index] = Float(step)
+            awaitingRequests[index] = Int32(clamping: load.requestsAwaitingFirstToken)
             unloadedTTFTMilliseconds[index] = Float(
                 model.baseMilliseconds + model.perPrefillTokenMilliseconds * Double(demand.uncachedPromptTokens))
             table.tightestTPOTLimitMilliseconds[index] = ledgers[index].tightestTPOTLimit
         }
+        predictor.predict(
+            promptTokens: entry.demand.promptTokens, cachedPromptTokens: table.cachedPromptTokens,
+            pendingPrefillTokens: table.pendingPrefillTokens, decodingRequests: table.decodingRequests,
+            awaitingRequests: awaitingRequests, contextTokens: table.contextTokens, now: now,
+            ttftMilliseconds: &table.predictedTTFTMilliseconds, tpotMilliseconds: &table.predictedTPOTMilliseconds)
     }
 
     /// The shortest predicted time to first token among the endpoints that a request may go to, and the time per token
@@ -163,6 +163,49 @@ extension PoolScheduler {
     /// What the prefix index holds, for metrics.
     public var prefixStatistics: PrefixIndexStatistics { index.statistics }
 
+    /// What the latency of a request depends on at an endpoint now.
+    mutating func latencyFeatures(
+        of demand: RequestDemand, cachedTokens: Int, at number: Int, now: Instant
+    ) -> LatencyFeatures {
+        let load = endpoints[number].load
+        let foreign = endpoints[number].foreignLoad.requests(now: now)
+        return predictor.features(
+            endpoint: number, promptTokens: demand.promptTokens, cachedPromptTokens: cachedTokens,
+            pendingPrefillTokens: load.pendingPrefillTokens,
+            decodingRequests: load.requests - load.requestsAwaitingFirstToken + foreign,
+            awaitingRequests: load.requestsAwaitingFirstToken, contextTokens: load.contextTokens, now: now)
+    }
+
+    /// Notes a first token; one that was only assumed teaches nothing.
+    mutating func learnFirstToken(
+        _ id: UInt64, at place: Dictionary<UInt64, HeldRequest>.Index, isSeen: Bool, now: Instant
+    ) {
+        let entry = held.values[place]
+        guard let placement = entry.placement else { return }
+        let number = placement.endpoint.index
+        guard isSeen, entry.request.streams else {
+            predictor.withdrew(id, endpoint: number, now: now)
+            return
+        }
+        let milliseconds = (now - placement.started).milliseconds
+        predictor.observeFirstToken(
+            id, endpoint: number, features: placement.features,
+            predictedMilliseconds: placement.predictedTTFTMilliseconds, milliseconds: milliseconds, now: now)
+        let features = latencyFeatures(
+            of: entry.demand, cachedTokens: placement.cachedPromptTokens, at: number, now: now)
+        held.values[place].placement?.output = (
+            features, predictor.tpotMilliseconds(endpoint: number, features)
+        )
+    }
+
+    /// How good the predicted times to first token have been at an endpoint lately.
+    public func predictionAccuracy(of id: EndpointID) -> PredictionAccuracy { predictor.accuracy(endpoint: id.index) }
+
+    /// How good the predicted times per output token have been at an endpoint lately.
+    public func outputPredictionAccuracy(of id: EndpointID) -> PredictionAccuracy {
+        predictor.outputAccuracy(endpoint: id.index)
+    }
+
     /// Notes what a complete answer says about the expectations with which its request was placed.
     mutating func learnOutcome(
         of entry: HeldRequest, _ placement: Placement, _ answer: AnswerFacts, outputTokens: Int?, now: Instant
@@ -183,13 +226,20 @@ extension PoolScheduler {
                     tokensPerBlock: Self.tokensPerBlock(blocks, promptTokens: promptTokens))
             }
         }
+        var tpot: Double?
+        if let firstToken = placement.firstToken, let outputTokens, outputTokens > 1, entry.request.streams {
+            tpot = (now - firstToken).milliseconds / Double(outputTokens - 1)
+        }
+        if let tpot, let output = placement.output, entry.request.isOneSequence {
+            predictor.observeOutput(
+                endpoint: number, features: output.features, predictedMilliseconds: output.predictedTPOTMilliseconds,
+                tpotMilliseconds: tpot, now: now)
+        }
         guard entry.request.isExplained else { return }
         decisions.complete(entry.request.id) { outcome in
             outcome.cachedPromptTokens = answer.cachedPromptTokens
             outcome.outputTokens = outputTokens
-            if let firstToken = placement.firstToken, let outputTokens, outputTokens > 1 {
-                outcome.tpotMilliseconds = (now - firstToken).milliseconds / Double(outputTokens - 1)
-            }
+            outcome.tpotMilliseconds = tpot
         }
     }
 

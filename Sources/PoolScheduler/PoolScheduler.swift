@@ -2,6 +2,7 @@ import Admission
 public import Basics
 public import Harvest
 public import Pool
+import Prediction
 import PrefixIndex
 import Routing
 
@@ -41,6 +42,9 @@ public struct PoolScheduler: Sendable {
     var considered: UInt64?
     var sessions = SessionMemory()
     var index: PrefixIndex
+    var predictor: LatencyPredictor
+    /// Requests without a first token, per endpoint, of the same moment as the table.
+    var awaitingRequests: [Int32]
     var decisions = DecisionLog()
     var room: WaitingRoom
     var held: [UInt64: HeldRequest] = [:]
@@ -63,6 +67,10 @@ public struct PoolScheduler: Sendable {
         room = WaitingRoom(configuration: admission)
         usage = UsageGate(admission.usageLimit)
         scrapes = Array(repeating: nil, count: configuration.endpoints.count)
+        predictor = LatencyPredictor(
+            endpointClasses: Array(repeating: 0, count: configuration.endpoints.count),
+            prior: configuration.endpoints.first?.capacity.stepTime)
+        awaitingRequests = Array(repeating: 0, count: configuration.endpoints.count)
         unloadedTTFTMilliseconds = Array(repeating: 0, count: configuration.endpoints.count)
         router = CostRouter(configuration: configuration.routing)
         index = PrefixIndex(maximumEntries: configuration.prefix.maximumEntries, seed: configuration.prefix.seed)
@@ -113,12 +121,15 @@ public struct PoolScheduler: Sendable {
     }
 
     /// A request produced its first token (or the first byte of its answer).
-    public mutating func firstToken(_ id: UInt64, now: Instant) {
+    public mutating func firstToken(_ id: UInt64, now: Instant) { noteFirstToken(id, isSeen: true, now: now) }
+
+    private mutating func noteFirstToken(_ id: UInt64, isSeen: Bool, now: Instant) {
         guard let index = held.index(forKey: id), let placement = held.values[index].placement,
             placement.firstToken == nil
         else { return }
         endpoints[placement.endpoint.index].load.firstToken(held.values[index].demand)
         held.values[index].placement?.firstToken = now
+        learnFirstToken(id, at: index, isSeen: isSeen, now: now)
         if held.values[index].request.isExplained {
             decisions.complete(id) { $0.ttftMilliseconds = (now - placement.started).milliseconds }
         }
@@ -126,9 +137,9 @@ public struct PoolScheduler: Sendable {
 
     /// A request has generated more than was expected of it; its reservation grows with it.
     public mutating func progressed(_ id: UInt64, outputTokens: Int, now: Instant) {
-        guard var entry = held[id], let placement = entry.placement, placement.firstToken != nil,
-            outputTokens > entry.demand.expectedOutputTokens
-        else { return }
+        guard var entry = held[id], let placement = entry.placement, placement.firstToken != nil else { return }
+        predictor.tokenSeen(endpoint: placement.endpoint.index, now: now)
+        guard outputTokens > entry.demand.expectedOutputTokens else { return }
         var demand = entry.demand
         demand.expectedOutputTokens = min(outputTokens, Self.promptTokenLimit) * 5 / 4
         endpoints[placement.endpoint.index].load.revise(entry.demand, to: demand, entry.workClass)
@@ -140,7 +151,7 @@ public struct PoolScheduler: Sendable {
     public mutating func finished(_ id: UInt64, _ answer: AnswerFacts, now: Instant) -> [SchedulerAction] {
         guard let index = held.index(forKey: id), let placement = held.values[index].placement else { return [] }
         let entry = held.remove(at: index).value
-        unplace(id, entry, placement)
+        unplace(id, entry, placement, now: now)
         counters.finished[entry.workClass] += 1
         let outputTokens = answer.outputTokens.map { min(max(0, $0), Self.promptTokenLimit) }
         if let outputTokens {
@@ -177,7 +188,7 @@ public struct PoolScheduler: Sendable {
     /// Messages are handed back instead, as their own retry policy decides.
     public mutating func failedBeforeAnswer(_ id: UInt64, now: Instant) -> [SchedulerAction] {
         guard let entry = held[id], let placement = entry.placement else { return [] }
-        unplace(id, entry, placement)
+        unplace(id, entry, placement, now: now)
         settle(entry, used: .none, now: now)
         held[id]?.placement = nil
         held[id]?.failedEndpoints.append(placement.endpoint)
@@ -197,6 +208,7 @@ public struct PoolScheduler: Sendable {
         if !isUp {
             forgetSpeed(of: id.index)
             self.index.clear(endpoint: id.index)
+            predictor.restarted(endpoint: id.index)
         }
         let anyIsUp = endpoints.contains(where: \.isUp)
         allDownSince = anyIsUp ? nil : allDownSince ?? now
@@ -233,7 +245,7 @@ public struct PoolScheduler: Sendable {
         actions += turnAwayMessages(now: now)
         for index in endpoints.indices {
             for id in ledgers[index].removeAssumed(now: now) where held[id]?.placement?.endpoint.index == index {
-                firstToken(id, now: now)
+                noteFirstToken(id, isSeen: false, now: now)
             }
             ledgers[index].harvest.tick(load: endpoints[index].load, now: now)
             // Who keeps a real-time request waiting like this is not that fast, whatever it has proved before.

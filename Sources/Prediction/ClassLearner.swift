@@ -1,0 +1,133 @@
+import Basics
+
+/// What has been learned of the engines of one class.
+struct ClassLearner: Sendable {
+    private static let calmForgetting = 0.9995
+    /// While things drift, the last hundred outcomes or so decide.
+    private static let driftForgetting = 0.985
+    private static let driftSpan = TimeSpan.seconds(30)
+
+    /// The time to first token of requests that are computed in one step, and of those that need more.
+    private var single: RelativeLeastSquares
+    private var several: RelativeLeastSquares
+    private var output: RelativeLeastSquares
+    /// The step constants: fitted to both kinds at once, in physical terms only, so that each keeps its meaning.
+    private var pace: RelativeLeastSquares
+    private var ttftRatios = Array(repeating: ConformalRatios(), count: LatencyBasis.depths)
+    private var tpotRatios = ConformalRatios()
+    private var drift = DriftDetector(threshold: 30)
+    private var driftsUntil = Instant(nanoseconds: .min)
+    /// What predictions are made of.
+    private(set) var model: ClassModel
+
+    /// Starts from step constants, believed to within `doubt` times themselves.
+    init(_ constants: StepConstants, doubt: Double) {
+        func start(_ prior: LatencyBasis.Vector, _ floors: LatencyBasis.Vector) -> RelativeLeastSquares {
+            var deviations = floors
+            for term in 0..<RelativeLeastSquares.terms where floors[term] > 0 {
+                deviations[term] = doubt * max(prior[term].magnitude, floors[term])
+            }
+            return RelativeLeastSquares(prior: prior, deviations: deviations)
+        }
+        let firstToken = LatencyBasis.firstTokenPrior(constants)
+        single = start(firstToken, [5, 5, 5, 2, 2, 10, 2, 5, 5, 2])
+        several = start(firstToken, [20, 5, 5, 2, 2, 10, 2, 5, 5, 2])
+        pace = start(firstToken, [5, 0, 1, 1, 1, 1, 1, 0, 0, 0])
+        output = start(LatencyBasis.outputPrior(constants), [5, 2, 2, 5, 5, 5, 5, 5, 2, 5])
+        model = ClassModel(
+            constants: constants, single: single.coefficients, several: several.coefficients,
+            output: output.coefficients)
+    }
+
+    /// Outcomes learned so far.
+    var samples: Int { pace.samples }
+
+    /// Whether it has lately turned out that predictions are systematically wrong.
+    func isDrifting(now: Instant) -> Bool { now < driftsUntil }
+
+    /// Learns a time to first token, in milliseconds.
+    ///
+    /// - Parameters:
+    ///   - outcome: with the endpoint's own correction taken off.
+    ///   - ratio: the true outcome over what was predicted.
+    mutating func observeFirstToken(
+        _ features: LatencyFeatures, outcome: Double, ratio: Double, stepBudget: Double, now: Instant
+    ) {
+        if drift.observe(naturalLogarithm(ratio)) {
+            driftsUntil = now + Self.driftSpan
+            doubt()
+        }
+        let forgetting = isDrifting(now: now) ? Self.driftForgetting : Self.calmForgetting
+        let steps = LatencyBasis.steps(features, stepBudget: stepBudget)
+        let basis = LatencyBasis.firstToken(features, steps: steps, stepBudget: stepBudget)
+        pace.observe(basis, outcome: outcome, forgetting: forgetting)
+        model.constants = LatencyBasis.constants(pace.coefficients)
+        if steps > 1 {
+            several.observe(basis, outcome: outcome, forgetting: forgetting)
+            model.several = several.coefficients
+        } else {
+            single.observe(basis, outcome: outcome, forgetting: forgetting)
+            model.single = single.coefficients
+        }
+        let depth = LatencyBasis.depth(steps: steps, isOthersWaiting: features.awaitingRequests > 0)
+        ttftRatios[depth].observe(ratio, usedFactor: Double(features.ttftP90Factor))
+        model.ttftP90Factors[depth] = Float(ttftRatios[depth].factors[0])
+    }
+
+    /// Learns a time per output token, in milliseconds.
+    mutating func observeOutput(
+        _ features: LatencyFeatures, outcome: Double, ratio: Double, stepBudget: Double, now: Instant
+    ) {
+        output.observe(
+            LatencyBasis.output(features, stepBudget: stepBudget), outcome: outcome,
+            forgetting: isDrifting(now: now) ? Self.driftForgetting : Self.calmForgetting)
+        model.output = output.coefficients
+        tpotRatios.observe(ratio, usedFactor: Double(features.tpotP90Factor))
+        model.tpotP90Factor = Float(tpotRatios.factors[0])
+    }
+
+    /// Keeps what was learned as a first guess only.
+    mutating func doubt() {
+        single.doubt()
+        several.doubt()
+        output.doubt()
+        pace.doubt()
+    }
+
+    /// The factor from a predicted time to first token to its quantile.
+    func ttftFactor(_ level: Double, depth: Int) -> Double { ttftRatios[depth].factor(level) }
+}
+
+/// The numbers from which latencies of one class are predicted: plain, so that the loop over endpoints stays cheap.
+struct ClassModel: Sendable {
+    var constants: StepConstants
+    var single: LatencyBasis.Vector
+    var several: LatencyBasis.Vector
+    var output: LatencyBasis.Vector
+    var ttftP90Factors = InlineArray<5, Float>(repeating: Float(ConformalRatios.unlearned[0]))
+    var tpotP90Factor = Float(ConformalRatios.unlearned[0])
+
+    /// The time to first token, in milliseconds.
+    @inline(__always)
+    func ttftMilliseconds(_ features: borrowing LatencyFeatures, steps: Double, stepBudget: Double) -> Double {
+        let basis = LatencyBasis.firstToken(features, steps: steps, stepBudget: stepBudget)
+        let value = steps > 1 ? dot(several, basis) : dot(single, basis)
+        // Whatever is fitted, the own prompt takes its time.
+        let least = 0.5 * (constants.base + constants.token * Double(features.uncachedTokens))
+        return min(max(value, least, 0.1), LatencyPredictor.longestMilliseconds)
+    }
+
+    /// The time per output token, in milliseconds.
+    @inline(__always)
+    func tpotMilliseconds(_ features: borrowing LatencyFeatures, stepBudget: Double) -> Double {
+        let value = dot(output, LatencyBasis.output(features, stepBudget: stepBudget))
+        return min(max(value, 0.5 * constants.base, 0.01), LatencyPredictor.longestMilliseconds)
+    }
+
+    @inline(__always)
+    private func dot(_ coefficients: borrowing LatencyBasis.Vector, _ basis: borrowing LatencyBasis.Vector) -> Double {
+        var sum = 0.0
+        for term in 0..<RelativeLeastSquares.terms { sum += coefficients[term] * basis[term] }
+        return sum
+    }
+}

@@ -1,0 +1,333 @@
+public import Basics
+
+/// Predicts how long a request will take at each endpoint of a pool, and learns from every outcome.
+///
+/// The design is that of shared reference `scheduling.md` 4.6: a physical basis, recursive least squares on relative
+/// errors, rolling conformal quantiles, forgetting that speeds up when predictions drift. One state per endpoint class, a
+/// factor per endpoint. What goes beyond 4.6 is that the queue of each endpoint is followed step by step
+/// (`PrefillBacklog`), because the prompts ahead are mostly half done when a request arrives.
+///
+/// The caller reports what it sends and what it sees; times to first token count from sending:
+///
+///     predictor.predict(…, now: now)                              // all endpoints, before a pick
+///     let features = predictor.features(endpoint: picked, …)      // kept with the request, with the prediction
+///     predictor.sent(id, endpoint: picked, features: features, now: now)
+///     predictor.observeFirstToken(id, …)                          // or `withdrew` if it left without one
+///     predictor.tokenSeen(endpoint: picked, now: now)             // whenever a later token is noticed
+///     predictor.observeOutput(…)                                  // at the end, with features taken at the first token
+///
+/// All loads are the gateway's own counters before the request itself is reserved. Nonsense is ignored.
+public struct LatencyPredictor: Sendable {
+    /// No prediction is longer, and no outcome is believed that is, in milliseconds.
+    static let longestMilliseconds = 1e7
+    /// Ratios of outcome over prediction are taken for at most this, and at least its inverse.
+    private static let largestRatio = 100.0
+
+    private var trackers: [EndpointTracker]
+    private var views: [EndpointView]
+    private var learners: [ClassLearner]
+    private var models: [ClassModel]
+    /// Learns from all classes, for those that have seen nothing yet; idle where there is one class only.
+    private var pool: ClassLearner
+    private var classSizes: [Int]
+    private let stepBudget: Double
+
+    /// Creates a predictor that has seen nothing.
+    ///
+    /// - Parameters:
+    ///   - endpointClasses: the class of each endpoint: 0, 1, … for kinds of engine that behave alike.
+    ///   - prior: what to believe of step times before the first outcomes; nil for an 8B model on a large accelerator,
+    ///     believed less.
+    ///   - stepBudgetTokens: tokens per engine step (`max_num_batched_tokens`). A wrong one costs some accuracy.
+    public init(endpointClasses: [Int], prior: StepTimeModel?, stepBudgetTokens: Int = 2048) {
+        let count = max(1, (endpointClasses.max() ?? 0) + 1)
+        let constants = StepConstants(
+            base: Self.positive(prior?.baseMilliseconds, else: 8),
+            decode: Self.positive(prior?.perDecodeMilliseconds, else: 0.02),
+            context: Self.positive(prior?.perContextTokenMilliseconds, else: 3e-5),
+            token: Self.positive(prior?.perPrefillTokenMilliseconds, else: 0.03), attention: 0)
+        pool = ClassLearner(constants, doubt: prior == nil ? 3 : 1)
+        learners = Array(repeating: pool, count: count)
+        models = Array(repeating: pool.model, count: count)
+        trackers = endpointClasses.map { EndpointTracker(classIndex: max(0, $0)) }
+        views = trackers.map { EndpointView($0, correction: 1) }
+        classSizes = Array(repeating: 0, count: count)
+        for tracker in trackers { classSizes[tracker.classIndex] += 1 }
+        stepBudget = Double(min(max(64, stepBudgetTokens), 1 << 24))
+    }
+
+    private static func positive(_ value: Double?, else fallback: Double) -> Double {
+        guard let value, value.isFinite, value >= 0 else { return fallback }
+        return value
+    }
+
+    // MARK: Predicting
+
+    /// Predicts both times for one request at every endpoint.
+    ///
+    /// The columns are those of the routing table, one entry per endpoint; endpoints beyond the shortest column are left
+    /// out. Nothing is allocated.
+    public mutating func predict(
+        promptTokens: Int, cachedPromptTokens: [Int32], pendingPrefillTokens: [Int32], decodingRequests: [Int32],
+        awaitingRequests: [Int32], contextTokens: [Int32], now: Instant, ttftMilliseconds: inout [Float],
+        tpotMilliseconds: inout [Float]
+    ) {
+        let count = min(
+            views.count, cachedPromptTokens.count, pendingPrefillTokens.count, decodingRequests.count,
+            awaitingRequests.count, contextTokens.count, ttftMilliseconds.count, tpotMilliseconds.count)
+        for index in 0..<count {
+            rollIfOverdue(index, now: now)
+            let features = features(
+                of: index, promptTokens: promptTokens, cachedPromptTokens: Int(cachedPromptTokens[index]),
+                pendingPrefillTokens: Int(pendingPrefillTokens[index]), decodingRequests: Int(decodingRequests[index]),
+                awaitingRequests: Int(awaitingRequests[index]), contextTokens: Int(contextTokens[index]), now: now)
+            ttftMilliseconds[index] = Float(self.ttftMilliseconds(at: index, features))
+            tpotMilliseconds[index] = Float(self.tpotMilliseconds(at: index, features))
+        }
+    }
+
+    /// What the latency of a request at an endpoint depends on at this moment.
+    public mutating func features(
+        endpoint: Int, promptTokens: Int, cachedPromptTokens: Int, pendingPrefillTokens: Int, decodingRequests: Int,
+        awaitingRequests: Int, contextTokens: Int, now: Instant
+    ) -> LatencyFeatures {
+        guard views.indices.contains(endpoint) else { return LatencyFeatures() }
+        rollIfOverdue(endpoint, now: now)
+        var features = features(
+            of: endpoint, promptTokens: promptTokens, cachedPromptTokens: cachedPromptTokens,
+            pendingPrefillTokens: pendingPrefillTokens, decodingRequests: decodingRequests,
+            awaitingRequests: awaitingRequests, contextTokens: contextTokens, now: now)
+        let model = models[trackers[endpoint].classIndex]
+        features.ttftP90Factor = model.ttftP90Factors[depth(features)]
+        features.tpotP90Factor = model.tpotP90Factor
+        return features
+    }
+
+    /// The time to first token, in milliseconds from sending.
+    public func ttftMilliseconds(endpoint: Int, _ features: LatencyFeatures) -> Double {
+        views.indices.contains(endpoint) ? ttftMilliseconds(at: endpoint, features) : 0
+    }
+
+    /// The mean time per output token after the first, in milliseconds, as the load is now.
+    public func tpotMilliseconds(endpoint: Int, _ features: LatencyFeatures) -> Double {
+        views.indices.contains(endpoint) ? tpotMilliseconds(at: endpoint, features) : 0
+    }
+
+    /// The time to first token that is not exceeded with probability `level` (0...1), in milliseconds.
+    public func quantile(
+        _ level: Double, ttftMilliseconds: Double, endpoint: Int, features: LatencyFeatures
+    ) -> Double {
+        guard trackers.indices.contains(endpoint) else { return ttftMilliseconds }
+        return ttftMilliseconds
+            * learners[trackers[endpoint].classIndex].ttftFactor(level, depth: depth(features))
+    }
+
+    /// How good the predicted times to first token have been at an endpoint lately.
+    public func accuracy(endpoint: Int) -> PredictionAccuracy {
+        trackers.indices.contains(endpoint) ? trackers[endpoint].ttft.accuracy : AccuracyWindow().accuracy
+    }
+
+    /// How good the predicted times per output token have been at an endpoint lately.
+    public func outputAccuracy(endpoint: Int) -> PredictionAccuracy {
+        trackers.indices.contains(endpoint) ? trackers[endpoint].tpot.accuracy : AccuracyWindow().accuracy
+    }
+
+    // MARK: Following the endpoints
+
+    /// A request was sent, with the features that it had just before.
+    public mutating func sent(_ id: UInt64, endpoint: Int, features: LatencyFeatures, now: Instant) {
+        guard trackers.indices.contains(endpoint) else { return }
+        renewLaw(endpoint, features)
+        let uncached = max(1, Double(features.uncachedTokens))
+        trackers[endpoint].backlog.sent(
+            id, uncachedTokens: uncached,
+            precedingTokens: max(0, Double(features.attention) / uncached - uncached / 2).rounded(),
+            isIdle: features.decodingRequests + features.awaitingRequests == 0, law: trackers[endpoint].law,
+            budget: budget(features), now: now)
+        views[endpoint].take(trackers[endpoint].backlog)
+    }
+
+    /// A token that is not the first of its answer came from an endpoint; not every one needs to be reported.
+    public mutating func tokenSeen(endpoint: Int, now: Instant) {
+        guard trackers.indices.contains(endpoint) else { return }
+        trackers[endpoint].backlog.tokenSeen(law: trackers[endpoint].law, budget: stepBudget, now: now)
+        views[endpoint].take(trackers[endpoint].backlog)
+    }
+
+    /// A request left an endpoint without a first token.
+    public mutating func withdrew(_ id: UInt64, endpoint: Int, now: Instant) {
+        guard trackers.indices.contains(endpoint) else { return }
+        trackers[endpoint].backlog.withdrew(id)
+        views[endpoint].take(trackers[endpoint].backlog)
+    }
+
+    /// An endpoint was started anew: its queue is empty, and nothing special is known of it any more.
+    public mutating func restarted(endpoint: Int) {
+        guard trackers.indices.contains(endpoint) else { return }
+        let classIndex = trackers[endpoint].classIndex
+        trackers[endpoint] = EndpointTracker(classIndex: classIndex)
+        views[endpoint] = EndpointView(trackers[endpoint], correction: 1)
+    }
+
+    // MARK: Learning
+
+    /// The first token of a request came `milliseconds` after it was sent.
+    ///
+    /// - Parameters:
+    ///   - features: those with which it was sent.
+    ///   - predictedMilliseconds: what was predicted from them then.
+    public mutating func observeFirstToken(
+        _ id: UInt64, endpoint: Int, features: LatencyFeatures, predictedMilliseconds: Double, milliseconds: Double,
+        now: Instant
+    ) {
+        guard trackers.indices.contains(endpoint) else { return }
+        trackers[endpoint].backlog.firstToken(id, law: trackers[endpoint].law, budget: stepBudget, now: now)
+        views[endpoint].take(trackers[endpoint].backlog)
+        guard let ratio = Self.ratio(milliseconds, over: predictedMilliseconds) else { return }
+        trackers[endpoint].ttft.observe(
+            predicted: predictedMilliseconds, outcome: milliseconds, isCovered: ratio <= Double(features.ttftP90Factor))
+
+        let classIndex = trackers[endpoint].classIndex
+        let outcome = milliseconds / views[endpoint].correction
+        warmUp(classIndex)
+        let isClassDrifting = learners[classIndex].isDrifting(now: now)
+        trackers[endpoint].observe(
+            logError: naturalLogarithm(ratio), isClassDrifting: isClassDrifting, now: now)
+        views[endpoint].correction = exponential(trackers[endpoint].logCorrection)
+        if learners.count > 1 {
+            pool.observeFirstToken(features, outcome: milliseconds, ratio: ratio, stepBudget: stepBudget, now: now)
+        }
+        // An endpoint that has just become another engine teaches nothing about its class.
+        if classSizes[classIndex] > 1, trackers[endpoint].isForeign(now: now), !isClassDrifting { return }
+        learners[classIndex].observeFirstToken(
+            features, outcome: outcome, ratio: ratio, stepBudget: stepBudget, now: now)
+        models[classIndex] = learners[classIndex].model
+        renewLaw(endpoint, features)
+    }
+
+    /// An answer is complete; from its first token on it took `tpotMilliseconds` per token.
+    ///
+    /// - Parameters:
+    ///   - features: those taken when the first token came.
+    ///   - predictedMilliseconds: what was predicted from them then.
+    public mutating func observeOutput(
+        endpoint: Int, features: LatencyFeatures, predictedMilliseconds: Double, tpotMilliseconds: Double, now: Instant
+    ) {
+        guard trackers.indices.contains(endpoint),
+            let ratio = Self.ratio(tpotMilliseconds, over: predictedMilliseconds)
+        else { return }
+        trackers[endpoint].tpot.observe(
+            predicted: predictedMilliseconds, outcome: tpotMilliseconds,
+            isCovered: ratio <= Double(features.tpotP90Factor))
+        let classIndex = trackers[endpoint].classIndex
+        let outcome = tpotMilliseconds / views[endpoint].correction
+        warmUp(classIndex)
+        if learners.count > 1 {
+            pool.observeOutput(features, outcome: tpotMilliseconds, ratio: ratio, stepBudget: stepBudget, now: now)
+        }
+        learners[classIndex].observeOutput(
+            features, outcome: outcome, ratio: ratio, stepBudget: stepBudget, now: now)
+        models[classIndex] = learners[classIndex].model
+    }
+
+    private static func ratio(_ outcome: Double, over prediction: Double) -> Double? {
+        guard outcome.isFinite, prediction.isFinite, outcome > 0, prediction > 0, outcome <= longestMilliseconds
+        else { return nil }
+        return min(max(outcome / prediction, 1 / largestRatio), largestRatio)
+    }
+
+    /// A class without outcomes of its own begins where the pool is.
+    private mutating func warmUp(_ classIndex: Int) {
+        guard learners.count > 1, learners[classIndex].samples == 0, pool.samples > 0 else { return }
+        learners[classIndex] = pool
+        learners[classIndex].doubt()
+    }
+}
+
+// MARK: - The hot path
+
+extension LatencyPredictor {
+    @inline(__always)
+    private func ttftMilliseconds(at index: Int, _ features: borrowing LatencyFeatures) -> Double {
+        let steps = LatencyBasis.steps(features, stepBudget: stepBudget)
+        return views[index].correction
+            * models[Int(views[index].classIndex)].ttftMilliseconds(features, steps: steps, stepBudget: stepBudget)
+    }
+
+    @inline(__always)
+    private func tpotMilliseconds(at index: Int, _ features: borrowing LatencyFeatures) -> Double {
+        views[index].correction
+            * models[Int(views[index].classIndex)].tpotMilliseconds(features, stepBudget: stepBudget)
+    }
+
+    @inline(__always)
+    private func features(
+        of index: Int, promptTokens: Int, cachedPromptTokens: Int, pendingPrefillTokens: Int, decodingRequests: Int,
+        awaitingRequests: Int, contextTokens: Int, now: Instant
+    ) -> LatencyFeatures {
+        var features = LatencyFeatures()
+        let prompt = Self.count(promptTokens)
+        let cached = min(Self.count(cachedPromptTokens), prompt)
+        let uncached = max(1, prompt - cached)
+        features.uncachedTokens = Float(uncached)
+        features.attention = Float(uncached * (cached + uncached / 2))
+        let decodes = Self.count(decodingRequests)
+        let awaiting = Self.count(awaitingRequests)
+        let context = max(0, Self.count(contextTokens) - views[index].waitingContextTokens)
+        features.decodingRequests = Float(decodes)
+        features.awaitingRequests = Float(awaiting)
+        features.contextTokens = Float(context)
+        let pending = Self.count(pendingPrefillTokens) - views[index].computedTokens - views[index].stepTokens
+        features.tokensAhead = Float(max(0, pending))
+        features.attentionAhead = Float(views[index].attentionAhead)
+        features.arrivalTokensPerMillisecond = Float(
+            views[index].arrivals * PrefillBacklog.fading((now - views[index].arrivalsAt).milliseconds))
+        let elapsed = max(0, (now - views[index].stepBegan).milliseconds)
+        if views[index].stepTokens > 0 {
+            features.stepRemainderMilliseconds = Float(max(0, views[index].stepMilliseconds - elapsed))
+        } else if decodes + awaiting > 0 {
+            // Steps of decodes alone repeat; what is known of their phase fades.
+            let law = models[Int(views[index].classIndex)].constants.law(
+                decodingRequests: decodes, contextTokens: context, correction: views[index].correction)
+            let steps = elapsed / law.decodeMilliseconds
+            let whole = Double(Int64(min(steps, 1e15)))
+            let trust = 8 / (8 + views[index].stepsUnseen + whole)
+            features.stepRemainderMilliseconds = Float(
+                law.decodeMilliseconds * (trust * (1 - (steps - whole)) + (1 - trust) * 0.5))
+        }
+        return features
+    }
+
+    /// A number of tokens or requests, within what can be meant.
+    @inline(__always)
+    private static func count(_ value: Int) -> Double { Double(min(max(0, value), 1 << 31)) }
+
+    @inline(__always)
+    private mutating func rollIfOverdue(_ index: Int, now: Instant) {
+        guard views[index].remainingTokens > 0,
+            (now - views[index].stepBegan).milliseconds > views[index].stepMilliseconds
+        else { return }
+        roll(index, now: now)
+    }
+
+    @inline(never)
+    private mutating func roll(_ index: Int, now: Instant) {
+        trackers[index].backlog.roll(law: trackers[index].law, budget: stepBudget, now: now)
+        views[index].take(trackers[index].backlog)
+    }
+
+    private mutating func renewLaw(_ endpoint: Int, _ features: LatencyFeatures) {
+        trackers[endpoint].law = models[trackers[endpoint].classIndex].constants.law(
+            decodingRequests: Double(features.decodingRequests), contextTokens: Double(features.contextTokens),
+            correction: views[endpoint].correction)
+    }
+
+    private func budget(_ features: LatencyFeatures) -> Double {
+        LatencyBasis.prefillBudget(stepBudget: stepBudget, decodes: Double(features.decodingRequests))
+    }
+
+    private func depth(_ features: LatencyFeatures) -> Int {
+        LatencyBasis.depth(
+            steps: LatencyBasis.steps(features, stepBudget: stepBudget), isOthersWaiting: features.awaitingRequests > 0)
+    }
+}

@@ -1,0 +1,29 @@
+import Testing
+
+@testable import Lab
+
+@Test func predictionsMeetTheirBarsAtTheMedianLoad() throws {
+    let findings = try PredictionWorld.run(load: .median, seed: 1, requests: 6000)
+    #expect(findings.ttft.count == 5000)
+    #expect(findings.ttft.meanAbsolutePercentageError <= 0.12)
+    #expect((0.88...0.92).contains(findings.ttft.p90Coverage))
+    #expect((0.03...0.07).contains(findings.staleShare))
+}
+
+@Test func predictionsRecoverFromASwapOfEnginesWithinAMinute() throws {
+    let findings = try PredictionWorld.run(load: .light, seed: 1, requests: 6000, swapsTo: "llama-70b-h100x4")
+    let swap = try #require(findings.swap)
+    #expect(swap.atOnce > swap.before)
+    #expect(try #require(swap.recoverySeconds) <= 60)
+}
+
+@Test func equalSeedsGiveEqualFindings() throws {
+    let first = try PredictionWorld.run(load: .light, seed: 3, requests: 2000)
+    let second = try PredictionWorld.run(load: .light, seed: 3, requests: 2000)
+    #expect(first.json == second.json)
+    #expect(first.json != (try PredictionWorld.run(load: .light, seed: 4, requests: 2000)).json)
+}
+
+@Test func anUnknownPresetIsRefused() {
+    #expect(throws: LabError.self) { try PredictionWorld.run(load: .light, seed: 1, requests: 10, swapsTo: "none") }
+}
