@@ -3,25 +3,32 @@ public import Pool
 
 /// Decides how much batch work one endpoint can carry beside its real-time work.
 ///
-/// Everything is judged from the gateway's own counters, at the moment of the decision (shared reference `workloads.md`
-/// D.5): a cap on requests in flight from the step-time budget, a bucket for prompt tokens, a guard on the KV cache, and a
-/// brake that calls batch work back when real-time work surges.
+/// Everything is judged from the gateway's own counters and the learned constants of the endpoint, at the moment of the
+/// decision (shared reference `workloads.md` D.5): the time that a token may take on average is a budget, of which the
+/// requests in flight, the recent rises of real-time work and its prompts each take their part; a bucket spreads batch
+/// prompts, a guard keeps the KV cache from filling up, and a brake calls batch work back when real-time work surges.
+/// The slow loop (`HarvestMargin`) learns how much of the budget is safe to use.
 public struct HarvestController: Sendable {
+    /// The share of the TTFT limit for which a real-time request may be silent before the brake acts, whatever its prompt.
+    private static let silenceShare = 0.7
     private let configuration: HarvestConfiguration
+    private var margin: HarvestMargin
     private var rises = RiseTracker()
     private var realtimePromptTokens = RateEstimate(timeConstant: .seconds(2))
-    private var prefillBucket: TokenBucket
+    /// Full when the endpoint is first looked at.
+    private var prefillBucket: TokenBucket?
     private var residenceSeconds = 5.0
+    private var meanPromptTokens = 0.0
+    private var meanOutputTokens = 0.0
     private var harvestedTokens = 0.0
     private var abortedTokens = 0.0
-    /// How many times faster than its configured constants the endpoint has proved to be (`SpeedEvidence`); its capacity
-    /// is to say the same.
+    /// How many times faster than its prior the endpoint has proved to be; for reports only.
     public var speedFactor = 1.0
 
     /// Creates the controller of one endpoint.
     public init(configuration: HarvestConfiguration, now: Instant) {
         self.configuration = configuration
-        prefillBucket = TokenBucket(capacity: configuration.prefillBurstTokens, refillPerSecond: 0, now: now)
+        margin = HarvestMargin(configuration: configuration)
     }
 
     // MARK: Observations
@@ -31,15 +38,22 @@ public struct HarvestController: Sendable {
         realtimePromptTokens.add(Double(demand.uncachedPromptTokens), now: now)
     }
 
+    /// Counts a real-time request that was served, and how much of its time was batch work's.
+    public mutating func realtimeFinished(_ outcome: RealtimeOutcome) {
+        margin.observe(outcome)
+    }
+
     /// Charges a batch request that was placed on the endpoint.
     public mutating func batchPlaced(_ demand: RequestDemand, now: Instant) {
-        prefillBucket.take(Double(demand.uncachedPromptTokens), now: now)
+        prefillBucket?.take(Double(demand.uncachedPromptTokens), now: now)
+        if meanOutputTokens == 0 { learnLengths(demand.uncachedPromptTokens, demand.expectedOutputTokens) }
     }
 
     /// Counts a batch request that was served.
-    public mutating func batchFinished(tokens: Int, residence: TimeSpan) {
-        harvestedTokens += Double(tokens)
+    public mutating func batchFinished(uncachedPromptTokens: Int, outputTokens: Int, residence: TimeSpan) {
+        harvestedTokens += Double(uncachedPromptTokens) + Double(outputTokens)
         residenceSeconds += 0.05 * (residence.seconds - residenceSeconds)
+        learnLengths(uncachedPromptTokens, outputTokens)
     }
 
     /// Counts the work thrown away with a batch request that was called back.
@@ -48,42 +62,40 @@ public struct HarvestController: Sendable {
     }
 
     /// Samples the load; to be called every 50 to 250 ms.
-    public mutating func tick(load: EndpointLoad, now: Instant) {
+    public mutating func tick(endpoint: Endpoint, backlog: RealtimeBacklog, now: Instant) {
+        let steps = budget(endpoint, backlog, now: now)
         rises.observe(
-            realtimeRequests: load.realtimeRequests, residence: .seconds(residenceSeconds),
+            steps.realtimeMilliseconds, residence: .seconds(residenceSeconds),
             quantile: configuration.reserveQuantile, now: now)
     }
 
     // MARK: Decisions
 
     /// Whether one more batch request of `demand` may start on `endpoint` now, and the figures behind the answer.
-    ///
-    /// - Parameter oldestSilence: how long the oldest real-time request there has waited for its first token.
     public mutating func judge(
-        _ demand: RequestDemand, on endpoint: Endpoint, oldestSilence: TimeSpan, now: Instant
+        _ demand: RequestDemand, on endpoint: Endpoint, backlog: RealtimeBacklog, now: Instant
     ) -> HarvestState {
         let load = endpoint.load
-        let steps = StepBudget(configuration: configuration, endpoint: endpoint, now: now)
-        let cost = steps.cost(of: demand)
-        let further = (steps.left - steps.costOfRealtime(requests: rises.reserve)) / cost
-        var allowed = max(0, load.sheddableRequests + Int(further.rounded(.down)))
+        let steps = budget(endpoint, backlog, now: now)
+        let cost = cost(of: demand, steps, endpoint)
+        let further = ((steps.left - rises.reserve) / cost).rounded(.down)
+        var allowed = max(0, load.sheddableRequests + Int(min(max(further, -1e6), 1e6)))
         // An idle endpoint takes one whatever it costs: nobody is there to be slowed down.
         let isIdle = load.requests == 0 && endpoint.foreignLoad.requests(now: now) == 0
         if isIdle { allowed = max(1, allowed) }
         if let limit = configuration.maxInFlightPerEndpoint { allowed = min(allowed, limit) }
         var state = HarvestState(
-            requestCap: max(0, Double(load.requests) + steps.left / cost), reserve: rises.reserve,
-            allowedBatchRequests: allowed, limit: nil, speedFactor: speedFactor)
+            requestCap: max(0, Double(load.requests) + steps.left / cost), reserveMilliseconds: rises.reserve,
+            allowedBatchRequests: allowed, limit: nil, speedFactor: speedFactor, caution: margin.caution)
         if !configuration.isEnabled {
             state.limit = .disabled
         } else if !endpoint.accepts(demand, now: now) {
             state.limit = .endpoint
-        } else if isSurging(steps, oldestSilence: oldestSilence) {
+        } else if isSurging(endpoint, backlog) {
             state.limit = .brake
         } else if load.sheddableRequests >= allowed {
             state.limit = .stepTime
-        } else if prefillLevel(of: endpoint, now: now) <= 0, !(isIdle && speedFactor > 1) {
-            // A bucket that fills within microseconds is not waited for with nothing in flight whose end would call.
+        } else if prefillLevel(of: endpoint, steps, now: now) <= 0, !isIdle {
             state.limit = .prefill
         } else if !isIdle, let kvTokens = endpoint.capacity.kvTokens,
             Double(load.reservedKVTokens + demand.kvTokens) > configuration.kvShare * Double(kvTokens)
@@ -95,35 +107,67 @@ public struct HarvestController: Sendable {
     }
 
     /// How many batch requests should be called back from `endpoint` now; zero unless real-time work surges.
-    public func requestsToCallBack(from endpoint: Endpoint, oldestSilence: TimeSpan, now: Instant) -> Int {
+    public mutating func requestsToCallBack(
+        from endpoint: Endpoint, backlog: RealtimeBacklog, now: Instant
+    ) -> Int {
         let load = endpoint.load
         guard load.sheddableRequests > 0 else { return 0 }
-        let steps = StepBudget(configuration: configuration, endpoint: endpoint, now: now)
-        guard isSurging(steps, oldestSilence: oldestSilence), steps.left < 0 else { return 0 }
+        if isSurging(endpoint, backlog) { return load.sheddableRequests }
+        let steps = budget(endpoint, backlog, now: now)
+        guard steps.realtimeRequests > 0 else { return 0 }
+        // Beyond the limit itself, not just beyond the share of it that is used in calm times.
+        guard steps.millisecondsPerToken > configuration.tpotLimitMilliseconds else { return 0 }
         let typical = RequestDemand(
             promptTokens: load.sheddableContextTokens / load.sheddableRequests, expectedOutputTokens: 0)
-        return min(load.sheddableRequests, Int((-steps.left / steps.cost(of: typical)).rounded(.up)))
+        let cost = cost(of: typical, steps, endpoint)
+        return min(load.sheddableRequests, Int(min(max(-steps.left / cost, 0).rounded(.up), 1e6)))
     }
 
     /// Whether `lostTokens` more may be thrown away within the waste limit.
     public func mayWaste(lostTokens: Int) -> Bool {
-        abortedTokens + Double(lostTokens) <= configuration.abortedTokenShare * (harvestedTokens + 100_000)
+        abortedTokens + Double(lostTokens) <= margin.wasteShare * (harvestedTokens + 100_000)
     }
 
-    /// Whether a real-time request has waited so long for its first token that its limit is in danger.
-    public func isTooSilent(_ oldestSilence: TimeSpan) -> Bool {
-        oldestSilence.milliseconds > configuration.ttftLimitMilliseconds / 2
+    /// Whether the real-time requests without a first token will hardly get theirs in time beside batch work.
+    private func isSurging(_ endpoint: Endpoint, _ backlog: RealtimeBacklog) -> Bool {
+        let prompts = Double(backlog.promptTokens) * endpoint.capacity.stepTime.perPrefillTokenMilliseconds
+        return prompts > margin.brakeShare * configuration.ttftLimitMilliseconds
+            || backlog.oldestSilence.milliseconds > Self.silenceShare * configuration.ttftLimitMilliseconds
     }
 
-    private func isSurging(_ steps: StepBudget, oldestSilence: TimeSpan) -> Bool {
-        guard steps.realtimeRequests > 0 else { return false }
-        return steps.leftOfRealtime < 0 || isTooSilent(oldestSilence)
+    // MARK: Figures
+
+    private func budget(_ endpoint: Endpoint, _ backlog: RealtimeBacklog, now: Instant) -> StepBudget {
+        let perToken = endpoint.capacity.stepTime.perPrefillTokenMilliseconds
+        let recent = realtimePromptTokens.perSecond(now: now) * perToken / 1000
+        let ahead = Double(backlog.promptTokens) * perToken / configuration.ttftLimitMilliseconds
+        return StepBudget(
+            endpoint: endpoint, allowed: margin.stepShare * configuration.tpotLimitMilliseconds,
+            prefillShare: min(1, max(recent, ahead)),
+            promptPerOutput: meanOutputTokens > 0 ? meanPromptTokens / meanOutputTokens : 0, now: now)
     }
 
-    private mutating func prefillLevel(of endpoint: Endpoint, now: Instant) -> Double {
+    private func cost(of demand: RequestDemand, _ steps: StepBudget, _ endpoint: Endpoint) -> Double {
+        let cost = steps.cost(of: demand)
+        guard meanOutputTokens == 0 else { return cost }
+        let perOutput = Double(demand.uncachedPromptTokens) / Double(max(1, demand.expectedOutputTokens))
+        return cost + endpoint.capacity.stepTime.perPrefillTokenMilliseconds * perOutput
+    }
+
+    private mutating func learnLengths(_ promptTokens: Int, _ outputTokens: Int) {
+        let share = meanOutputTokens == 0 ? 1 : 0.02
+        meanPromptTokens += share * (Double(promptTokens) - meanPromptTokens)
+        meanOutputTokens = max(1, meanOutputTokens + share * (Double(outputTokens) - meanOutputTokens))
+    }
+
+    private mutating func prefillLevel(of endpoint: Endpoint, _ steps: StepBudget, now: Instant) -> Double {
         let perToken = max(endpoint.capacity.stepTime.perPrefillTokenMilliseconds, 1e-9)
-        let share = configuration.prefillShare / perToken * 1000
-        prefillBucket.refillPerSecond = share - realtimePromptTokens.perSecond(now: now)
-        return prefillBucket.level(now: now)
+        let burst = configuration.prefillBurstMilliseconds / perToken
+        var bucket = prefillBucket ?? TokenBucket(capacity: burst, refillPerSecond: 0, now: now)
+        bucket.capacity = burst
+        bucket.refillPerSecond = min(configuration.prefillShare, steps.sheddablePrefillShare) / perToken * 1000
+        let level = bucket.level(now: now)
+        prefillBucket = bucket
+        return level
     }
 }

@@ -48,7 +48,7 @@ struct Fleet {
         engines = (0..<setup.replicas).map { index in
             Engine(
                 configuration: engineConfiguration, seed: setup.seed &+ UInt64(index) &* 7919,
-                emitsEveryToken: setup.hidesLengths)
+                emitsEveryToken: setup.hidesLengths || setup.reportsProgress)
         }
         stepEnds = Array(repeating: nil, count: setup.replicas)
         realtimeOnReplica = Array(repeating: 0, count: setup.replicas)

@@ -103,6 +103,7 @@ public enum Lab {
         var setup = WorldSetup(
             trace: trace, supply: .endless, job: job, engineConfiguration: engine, replicas: options.replicas,
             seed: options.seed, hidesLengths: options.hidesLengths, completionWindow: options.completionWindow)
+        if case .weir = policy { setup.reportsProgress = true }
         if scenario.kind == .pushStory {
             setup.supply = .push(messages: options.messages, perSecond: options.messagesPerSecond)
         }
@@ -110,7 +111,7 @@ public enum Lab {
         if scenario.kind == .stepSurge {
             setup.watched = (
                 Surge.begin, Surge.begin + Surge.length + Surge.aftermath,
-                options.harvest.stepShare * options.harvest.tpotLimitMilliseconds
+                Surge.stepShare * options.harvest.tpotLimitMilliseconds
             )
         }
         if scenario.kind == .gates {
@@ -148,8 +149,7 @@ public enum Lab {
             return simulate(
                 setup,
                 with: WeirDispatcher(
-                    engine: setup.engineConfiguration, replicas: setup.replicas, harvest: options.harvest,
-                    hidesLengths: setup.hidesLengths))
+                    replicas: setup.replicas, harvest: options.harvest, hidesLengths: setup.hidesLengths))
         }
     }
 }

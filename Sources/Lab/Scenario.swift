@@ -131,6 +131,8 @@ enum Surge {
     static let length = TimeSpan.seconds(30)
     static let factor = 3.0
     static let total = TimeSpan.seconds(630)
+    /// The share of the TPOT limit beyond which the decode part of a step counts as too long.
+    static let stepShare = 0.45
     /// How long after the surge the steps are still watched.
     static let aftermath = TimeSpan.seconds(30)
 }

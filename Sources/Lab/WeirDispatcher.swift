@@ -12,16 +12,25 @@ struct WeirDispatcher: Dispatcher {
     private static let offered = 512
     /// How often the gateway looks at the length of an answer in progress, in tokens.
     private static let progressInterval = 32
+    private static let scrapeInterval = TimeSpan.seconds(1)
+    /// What any endpoint is believed to be before it has shown its pace: the measured constants of an 8B model on one H100
+    /// (`workloads.md` A.5), whatever engine the lab runs.
+    private static let prior = StepTimeModel(
+        baseMilliseconds: 6.86, perDecodeMilliseconds: 0.022, perContextTokenMilliseconds: 5.5e-5,
+        perPrefillTokenMilliseconds: 0.0202)
+    /// vLLM's default bound on running requests, as the gateway would assume it.
+    private static let concurrency = 256
     private(set) var scheduler: PoolScheduler
+    private var nextScrape = Instant.zero
     private(set) var nextWake: Instant? = .zero
     private let limitsAreLengths: Bool
 
-    init(engine: EngineConfiguration, replicas: Int, harvest: HarvestConfiguration, hidesLengths: Bool) {
+    init(replicas: Int, harvest: HarvestConfiguration, hidesLengths: Bool) {
         let endpoints = (0..<replicas).map { index in
             Endpoint(
                 name: "replica-\(index)",
                 capacity: EndpointCapacity(
-                    stepTime: engine.stepTime, kvTokens: engine.kvTokens, maxConcurrentRequests: engine.maxSequences))
+                    stepTime: Self.prior, kvTokens: nil, maxConcurrentRequests: Self.concurrency))
         }
         scheduler = PoolScheduler(
             configuration: PoolConfiguration(name: "lab", endpoints: endpoints, harvest: harvest), now: .zero)
@@ -52,7 +61,7 @@ struct WeirDispatcher: Dispatcher {
             // The answers to messages come in one piece: nobody sees their first token.
             if fleet.requests[id].workClass == .realtime { scheduler.firstToken(UInt64(id), now: now) }
         case .progressed(let id, let tokens):
-            if tokens % Self.progressInterval == 0 {
+            if tokens % Self.progressInterval == 0, fleet.requests[id].workClass == .realtime {
                 scheduler.progressed(UInt64(id), outputTokens: tokens, now: now)
             }
         case .finished(let id):
@@ -64,9 +73,21 @@ struct WeirDispatcher: Dispatcher {
     }
 
     mutating func wake(now: Instant, fleet: inout Fleet) {
+        if nextScrape <= now { scrape(now: now, fleet: &fleet) }
         act(scheduler.tick(now: now), now: now, fleet: &fleet)
         offer(now: now, fleet: &fleet)
         nextWake = now + Self.tickInterval
+    }
+
+    private mutating func scrape(now: Instant, fleet: inout Fleet) {
+        nextScrape = now + Self.scrapeInterval
+        for index in fleet.engines.indices {
+            let engine = fleet.engines[index]
+            let metrics = ScrapedMetrics(
+                waiting: engine.load.waiting, running: engine.load.running, kvUsage: engine.load.kvUsage,
+                kvBlocks: engine.configuration.kvBlocks, blockSizeTokens: engine.configuration.blockSizeTokens)
+            act(scheduler.scraped(EndpointID(index), metrics, now: now), now: now, fleet: &fleet)
+        }
     }
 
     private mutating func offer(now: Instant, fleet: inout Fleet) {

@@ -12,6 +12,8 @@ struct WorldSetup {
     var replicas: Int
     var seed: UInt64
     var hidesLengths: Bool
+    /// Whether somebody looks at answers in progress.
+    var reportsProgress = false
     var completionWindow: TimeSpan?
     /// A window in which step times are watched, and their limit in milliseconds.
     var watched: (from: Instant, to: Instant, limitMilliseconds: Double)?

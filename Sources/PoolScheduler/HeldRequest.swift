@@ -45,6 +45,12 @@ struct Placement {
     let endpoint: EndpointID
     let started: Instant
     var firstToken: Instant?
+    /// The endpoint's totals when it started, at its first token, and when its progress was last heard of.
+    let atStart: LoadHistory.Reading
+    var atFirstToken: LoadHistory.Reading?
+    var lastHeard: LoadHistory.Reading
+    /// Its tokens when it was last heard of.
+    var tokensHeard = 0
     /// Prompt tokens that were expected in the endpoint's cache.
     let cachedPromptTokens: Int
     /// Blocks of its prompt that were found in the index for the endpoint.

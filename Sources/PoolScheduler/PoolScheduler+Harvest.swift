@@ -1,50 +1,43 @@
 import Basics
 import Harvest
+import InferenceAPI
 import Pool
 
 /// How much batch work fits beside real-time work, and when it is called back.
 extension PoolScheduler {
     mutating func judge(_ demand: RequestDemand, on index: Int, now: Instant) -> HarvestState {
         ledgers[index].harvest.judge(
-            demand, on: endpoints[index], oldestSilence: oldestSilence(on: index, now: now), now: now)
+            demand, on: endpoints[index], backlog: backlog(on: index, now: now), now: now)
     }
 
-    mutating func oldestSilence(on index: Int, now: Instant) -> TimeSpan {
-        ledgers[index].oldestSilence(now: now) { id in
-            guard let placement = held[id]?.placement else { return false }
-            return placement.firstToken == nil && placement.endpoint.index == index
-        }
+    mutating func backlog(on index: Int, now: Instant) -> RealtimeBacklog {
+        RealtimeBacklog(
+            oldestSilence: ledgers[index].oldestSilence(now: now) { Self.isSilent(held[$0], on: index) },
+            promptTokens: ledgers[index].history.pendingPromptTokens[.realtime])
     }
 
-    /// Takes an answer as evidence of the endpoint's speed.
-    mutating func learnSpeed(of index: Int, outputTokens: Int, residence: TimeSpan) {
-        ledgers[index].speed.observe(
-            outputTokens: outputTokens, residence: residence, configured: ledgers[index].configuredStepTime)
-        believeSpeed(of: index)
+    static func isSilent(_ entry: HeldRequest?, on index: Int) -> Bool {
+        guard let placement = entry?.placement else { return false }
+        return placement.firstToken == nil && placement.endpoint.index == index
     }
 
-    mutating func forgetSpeed(of index: Int) {
-        ledgers[index].speed.forget()
-        believeSpeed(of: index)
-    }
-
-    /// The belief holds for all that looks at the endpoint's capacity, routing too.
-    private mutating func believeSpeed(of index: Int) {
-        let factor = ledgers[index].speed.factor
-        guard factor != ledgers[index].harvest.speedFactor else { return }
-        ledgers[index].harvest.speedFactor = factor
-        endpoints[index].capacity.stepTime = ledgers[index].configuredStepTime.faster(by: factor)
-    }
-
-    /// The endpoint with the most room left for batch work, if any has room for this request.
+    /// Where a batch request goes, if any endpoint has room for it: where batch work with the same beginning went before it,
+    /// else to the fullest endpoint that still has room, so that others stay free for real-time work.
     mutating func harvestPlace(for entry: HeldRequest, now: Instant) -> EndpointID? {
+        let hashes = entry.request.promptBlocks.hashes
+        let home = prefixGroups.endpoint(of: hashes)
         var best: (slack: Int, id: EndpointID)?
-        for index in endpoints.indices where !entry.failedEndpoints.contains(EndpointID(index)) {
+        for index in endpoints.indices where entry.mayUse(EndpointID(index)) {
             let state = judge(entry.demand, on: index, now: now)
             guard state.limit == nil else { continue }
+            if home == EndpointID(index) {
+                best = (0, EndpointID(index))
+                break
+            }
             let slack = state.allowedBatchRequests - endpoints[index].load.sheddableRequests
-            if best.map({ slack > $0.slack }) ?? true { best = (slack, EndpointID(index)) }
+            if best.map({ slack < $0.slack }) ?? true { best = (slack, EndpointID(index)) }
         }
+        if let best { prefixGroups.note(hashes, on: best.id) }
         return best?.id
     }
 
@@ -52,7 +45,7 @@ extension PoolScheduler {
     mutating func brake(_ endpoint: EndpointID, now: Instant) -> [SchedulerAction] {
         let index = endpoint.index
         let surplus = ledgers[index].harvest.requestsToCallBack(
-            from: endpoints[index], oldestSilence: oldestSilence(on: index, now: now), now: now)
+            from: endpoints[index], backlog: backlog(on: index, now: now), now: now)
         guard surplus > 0 else { return [] }
         var actions: [SchedulerAction] = []
         for id in ledgers[index].sheddable.reversed() where actions.count < surplus {

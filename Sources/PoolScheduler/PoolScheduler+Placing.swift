@@ -118,6 +118,7 @@ extension PoolScheduler {
             guard let endpoint = picked else { break }
             room.dispatch(head.id, now: now)
             actions.append(place(head.id, on: endpoint, now: now))
+            actions += brake(endpoint, now: now)
         }
         while room.realtimeCount == 0, let head = room.head(realtime: false, now: now), let entry = held[head.id],
             let endpoint = harvestPlace(for: entry, now: now)
@@ -144,8 +145,9 @@ extension PoolScheduler {
         let ageShare = noteRouted(held.values[place], to: index)
         let features = latencyFeatures(of: held.values[place].demand, cachedTokens: cached, at: index, now: now)
         held.values[place].demand = held.values[place].demand.cached(promptTokens: cached)
+        let reading = ledgers[index].history.reading(endpoints[index].capacity.stepTime, now: now)
         held.values[place].placement = Placement(
-            endpoint: endpoint, started: now, cachedPromptTokens: cached,
+            endpoint: endpoint, started: now, atStart: reading, lastHeard: reading, cachedPromptTokens: cached,
             cachedBlocks: Int(table.cachedBlocks[index]), ageShare: ageShare,
             features: features, predictedTTFTMilliseconds: predictor.ttftMilliseconds(endpoint: index, features))
         predictor.sent(id, endpoint: index, features: features, now: now)
@@ -155,6 +157,7 @@ extension PoolScheduler {
             sessions.note(session, endpoint: index, tokens: entry.demand.kvTokens, now: now)
         }
         endpoints[index].load.reserve(entry.demand, entry.workClass)
+        ledgers[index].history.started(entry.demand, entry.workClass)
         ledgers[index].started(
             id, entry.workClass,
             assumedFirstToken: entry.request.streams ? nil : now + prefillTime(on: endpoints[index]), now: now)
@@ -189,6 +192,9 @@ extension PoolScheduler {
     mutating func unplace(_ id: UInt64, _ entry: HeldRequest, _ placement: Placement, now: Instant) {
         let index = placement.endpoint.index
         endpoints[index].load.release(entry.demand, entry.workClass, hadFirstToken: placement.firstToken != nil)
+        ledgers[index].history.ended(
+            entry.demand, entry.workClass, hadFirstToken: placement.firstToken != nil,
+            endpoints[index].capacity.stepTime, now: now)
         if placement.firstToken == nil { predictor.withdrew(id, endpoint: index, now: now) }
         ledgers[index].removeTPOTLimit(entry.request.tpotLimitMilliseconds)
         if entry.workClass == .sheddable { ledgers[index].endedSheddable(id) }

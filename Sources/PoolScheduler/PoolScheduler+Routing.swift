@@ -177,11 +177,12 @@ extension PoolScheduler {
     }
 
     /// Notes a first token; one that was only assumed teaches nothing.
-    mutating func learnFirstToken(
-        _ id: UInt64, at place: Dictionary<UInt64, HeldRequest>.Index, isSeen: Bool, now: Instant
+    mutating func predictFromFirstToken(
+        at place: Dictionary<UInt64, HeldRequest>.Index, isSeen: Bool, now: Instant
     ) {
         let entry = held.values[place]
         guard let placement = entry.placement else { return }
+        let id = entry.request.id
         let number = placement.endpoint.index
         guard isSeen, entry.request.streams else {
             predictor.withdrew(id, endpoint: number, now: now)
@@ -191,6 +192,7 @@ extension PoolScheduler {
         predictor.observeFirstToken(
             id, endpoint: number, features: placement.features,
             predictedMilliseconds: placement.predictedTTFTMilliseconds, milliseconds: milliseconds, now: now)
+        if entry.request.isExplained { decisions.complete(id) { $0.ttftMilliseconds = milliseconds } }
         let features = latencyFeatures(
             of: entry.demand, cachedTokens: placement.cachedPromptTokens, at: number, now: now)
         held.values[place].placement?.output = (

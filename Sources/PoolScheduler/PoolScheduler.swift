@@ -49,6 +49,8 @@ public struct PoolScheduler: Sendable {
     var room: WaitingRoom
     var held: [UInt64: HeldRequest] = [:]
     var outputLengths = PerClass(repeating: OutputLengthEstimate(quantile: 0.75))
+    /// Where batch work with a common beginning has been sent.
+    var prefixGroups = PrefixGroups()
     var isDraining = false
     /// Since when no endpoint has been up.
     var allDownSince: Instant?
@@ -79,7 +81,7 @@ public struct PoolScheduler: Sendable {
         ledgers = configuration.endpoints.map { endpoint in
             EndpointLedger(
                 harvest: HarvestController(configuration: configuration.harvest, now: now),
-                configuredStepTime: endpoint.capacity.stepTime)
+                configuredStepTime: endpoint.capacity.stepTime, now: now)
         }
         for (number, endpoint) in endpoints.enumerated() {
             index.setCapacity(endpoint.capacity.kvTokens, endpoint: number)
@@ -105,7 +107,7 @@ public struct PoolScheduler: Sendable {
         let waiting = waiting(entry)
         if workClass == .realtime, room.realtimeCount == 0, let endpoint = pick(for: entry, now: now) {
             room.dispatchedWithoutWaiting(waiting, now: now)
-            return [place(request.id, on: endpoint, now: now)]
+            return [place(request.id, on: endpoint, now: now)] + brake(endpoint, now: now)
         }
         if let late = tooLate(waiting, entry, now: now) {
             held[request.id] = nil
@@ -121,49 +123,48 @@ public struct PoolScheduler: Sendable {
     }
 
     /// A request produced its first token (or the first byte of its answer).
-    public mutating func firstToken(_ id: UInt64, now: Instant) { noteFirstToken(id, isSeen: true, now: now) }
-
-    private mutating func noteFirstToken(_ id: UInt64, isSeen: Bool, now: Instant) {
+    public mutating func firstToken(_ id: UInt64, now: Instant) {
         guard let index = held.index(forKey: id), let placement = held.values[index].placement,
             placement.firstToken == nil
         else { return }
-        endpoints[placement.endpoint.index].load.firstToken(held.values[index].demand)
-        held.values[index].placement?.firstToken = now
-        learnFirstToken(id, at: index, isSeen: isSeen, now: now)
-        if held.values[index].request.isExplained {
-            decisions.complete(id) { $0.ttftMilliseconds = (now - placement.started).milliseconds }
-        }
+        noteFirstToken(at: index, placement, now: now)
     }
 
-    /// A request has generated more than was expected of it; its reservation grows with it.
+    /// A request that streams has so many tokens out: about every 16 to 32 of them, and at will.
+    ///
+    /// Its stretch since the last report tells the pace of the engine, and a reservation that it has outgrown grows.
     public mutating func progressed(_ id: UInt64, outputTokens: Int, now: Instant) {
-        guard var entry = held[id], let placement = entry.placement, placement.firstToken != nil else { return }
-        predictor.tokenSeen(endpoint: placement.endpoint.index, now: now)
+        guard let index = held.index(forKey: id), let placement = held.values[index].placement,
+            placement.firstToken != nil
+        else { return }
+        let endpoint = placement.endpoint.index
+        predictor.tokenSeen(endpoint: endpoint, now: now)
+        learnSteps(at: index, placement, outputTokens: outputTokens, now: now)
+        let entry = held.values[index]
         guard outputTokens > entry.demand.expectedOutputTokens else { return }
         var demand = entry.demand
         demand.expectedOutputTokens = min(outputTokens, Self.promptTokenLimit) * 5 / 4
-        endpoints[placement.endpoint.index].load.revise(entry.demand, to: demand, entry.workClass)
-        entry.demand = demand
-        held[id] = entry
+        endpoints[endpoint].load.revise(entry.demand, to: demand, entry.workClass)
+        ledgers[endpoint].history.revise(
+            entry.demand, to: demand, entry.workClass, endpoints[endpoint].capacity.stepTime, now: now)
+        held.values[index].demand = demand
     }
 
     /// A request ended with a complete answer.
     public mutating func finished(_ id: UInt64, _ answer: AnswerFacts, now: Instant) -> [SchedulerAction] {
         guard let index = held.index(forKey: id), let placement = held.values[index].placement else { return [] }
+        noteFinish(at: index, placement, answer, now: now)
         let entry = held.remove(at: index).value
-        unplace(id, entry, placement, now: now)
+        let ended = entry.placement ?? placement
+        unplace(id, entry, ended, now: now)
         counters.finished[entry.workClass] += 1
         let outputTokens = answer.outputTokens.map { min(max(0, $0), Self.promptTokenLimit) }
-        if let outputTokens {
-            outputLengths[entry.workClass].observe(outputTokens: outputTokens)
-            if entry.request.isOneSequence {
-                learnSpeed(of: placement.endpoint.index, outputTokens: outputTokens, residence: now - placement.started)
-            }
-        }
-        learnOutcome(of: entry, placement, answer, outputTokens: outputTokens, now: now)
+        if let outputTokens { outputLengths[entry.workClass].observe(outputTokens: outputTokens) }
+        learnOutcome(of: entry, ended, answer, outputTokens: outputTokens, now: now)
         if entry.workClass == .sheddable {
-            ledgers[placement.endpoint.index].harvest.batchFinished(
-                tokens: entry.demand.promptTokens + (outputTokens ?? 0), residence: now - placement.started)
+            ledgers[ended.endpoint.index].harvest.batchFinished(
+                uncachedPromptTokens: entry.demand.uncachedPromptTokens, outputTokens: outputTokens ?? 0,
+                residence: now - ended.started)
         }
         settle(
             entry,
@@ -244,14 +245,9 @@ public struct PoolScheduler: Sendable {
         }
         actions += turnAwayMessages(now: now)
         for index in endpoints.indices {
-            for id in ledgers[index].removeAssumed(now: now) where held[id]?.placement?.endpoint.index == index {
-                noteFirstToken(id, isSeen: false, now: now)
-            }
-            ledgers[index].harvest.tick(load: endpoints[index].load, now: now)
-            // Who keeps a real-time request waiting like this is not that fast, whatever it has proved before.
-            if ledgers[index].harvest.isTooSilent(oldestSilence(on: index, now: now)) {
-                forgetSpeed(of: index)
-            }
+            assumeFirstTokens(on: index, now: now)
+            ledgers[index].harvest.tick(
+                endpoint: endpoints[index], backlog: backlog(on: index, now: now), now: now)
             actions += brake(EndpointID(index), now: now)
         }
         actions += placeWaiting(now: now)

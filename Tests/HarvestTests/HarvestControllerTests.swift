@@ -8,6 +8,8 @@ private let model = StepTimeModel(
     perPrefillTokenMilliseconds: 0.0202)
 private let batch = RequestDemand(promptTokens: 2600, expectedOutputTokens: 200)
 private let chat = RequestDemand(promptTokens: 1100, expectedOutputTokens: 200)
+/// What a batch request adds to every step: its decode, its context, and its prompt spread over its 200 tokens.
+private let batchCost = 0.022 + 5.5e-5 * 2700 + 0.0202 * 13
 
 private func endpoint(kvTokens: Int? = 421_000, realtime: Int = 0, sheddable: Int = 0) -> Endpoint {
     var endpoint = Endpoint(
@@ -17,87 +19,115 @@ private func endpoint(kvTokens: Int? = 421_000, realtime: Int = 0, sheddable: In
     return endpoint
 }
 
+/// A real-time request that met its limits, and one that batch work made miss one.
+private let fine = RealtimeOutcome(
+    ttftMilliseconds: 100, ttftOfBatchMilliseconds: 50, tpotMilliseconds: 30, tpotOfBatchMilliseconds: 10)
+private let spoilt = RealtimeOutcome(
+    ttftMilliseconds: 1100, ttftOfBatchMilliseconds: 200, tpotMilliseconds: 30, tpotOfBatchMilliseconds: 10)
+private let lostAnyway = RealtimeOutcome(
+    ttftMilliseconds: 3000, ttftOfBatchMilliseconds: 200, tpotMilliseconds: 70, tpotOfBatchMilliseconds: 10)
+
 @Suite struct HarvestControllerTests {
-    private func controller(_ configuration: HarvestConfiguration = .init(stepShare: 0.4)) -> HarvestController {
-        HarvestController(configuration: configuration, now: .zero)
+    /// A controller whose slow loop has come to rest without any caution.
+    private func controller(_ configuration: HarvestConfiguration = .init(stepShare: 0.8)) -> HarvestController {
+        var controller = HarvestController(configuration: configuration, now: .zero)
+        for _ in 0..<2000 { controller.realtimeFinished(fine) }
+        return controller
     }
 
-    @Test func theCapIsTheNumberOfRequestsAtWhichAStepTakesItsShareOfTheLimit() {
+    @Test func theCapIsTheNumberOfRequestsAtWhichATokenTakesItsShareOfTheLimit() {
         var harvest = controller()
-        let state = harvest.judge(batch, on: endpoint(), oldestSilence: .zero, now: .zero)
-        // (0.4 * 50 - 6.86) / (0.022 + 5.5e-5 * 2700)
-        #expect(abs(state.requestCap - 77.08) < 0.1)
+        let state = harvest.judge(batch, on: endpoint(), backlog: .init(), now: .zero)
+        #expect(abs(state.requestCap - (40 - 6.86) / batchCost) < 0.1)
         #expect(state.limit == nil)
     }
 
     @Test func realtimeRequestsTakeTheirShareOfTheStepFromBatch() {
         var harvest = controller()
-        let idle = harvest.judge(batch, on: endpoint(), oldestSilence: .zero, now: .zero)
-        let busy = harvest.judge(batch, on: endpoint(realtime: 40), oldestSilence: .zero, now: .zero)
+        let busy = harvest.judge(batch, on: endpoint(realtime: 40), backlog: .init(), now: .zero)
         let realtimeStep = 40 * (0.022 + 5.5e-5 * 1200)
-        #expect(idle.allowedBatchRequests == 77)
-        #expect(busy.allowedBatchRequests == Int((13.14 - realtimeStep) / (0.022 + 5.5e-5 * 2700)))
+        #expect(busy.allowedBatchRequests == Int((40 - 6.86 - realtimeStep) / batchCost))
+    }
+
+    @Test func realtimePromptsAheadTakeTheirShareOfTheTime() {
+        var harvest = controller()
+        // 10,000 tokens are 202 ms of the 1000 ms in which they are due.
+        let state = harvest.judge(
+            batch, on: endpoint(realtime: 1), backlog: .init(promptTokens: 10_000), now: .zero)
+        let realtimeStep = 0.022 + 5.5e-5 * 1200
+        #expect(state.allowedBatchRequests == Int((40 * (1 - 0.202) - 6.86 - realtimeStep) / batchCost))
     }
 
     @Test func noBatchStartsBeyondTheCap() {
         var harvest = controller()
-        let state = harvest.judge(batch, on: endpoint(sheddable: 78), oldestSilence: .zero, now: .zero)
+        harvest.batchPlaced(batch, now: .zero)
+        let state = harvest.judge(batch, on: endpoint(sheddable: 90), backlog: .init(), now: .zero)
         #expect(state.limit == .stepTime)
     }
 
-    @Test func promptTokensArePacedToTheirShareOfPrefillTime() {
-        var harvest = controller(.init(stepShare: 0.9, prefillShare: 0.5))
-        let idle = endpoint()
+    @Test func batchPromptsTakeTheTimeThatStepsLeave() {
+        var harvest = controller(.init(stepShare: 0.8, prefillShare: 1))
+        let busy = endpoint(realtime: 1, sheddable: 20)
         var started = 0
-        for tick in 0..<200 {
+        for tick in 0..<400 {
             let now = Instant(seconds: Double(tick) / 20)
-            while harvest.judge(batch, on: idle, oldestSilence: .zero, now: now).limit == nil {
+            while harvest.judge(batch, on: busy, backlog: .init(), now: now).limit == nil {
                 harvest.batchPlaced(batch, now: now)
                 started += 1
             }
         }
-        let tokensPerSecond = Double(started * batch.promptTokens) / 10
-        #expect(abs(tokensPerSecond / (0.5 / 0.0202 * 1000) - 1) < 0.05)
+        let step = model.stepMilliseconds(decodes: 21, contextTokens: 55_200, prefillTokens: 0)
+        let wanted = (1 - step / 40) / 0.0202 * 1000
+        let sent = Double(started * batch.promptTokens) / 20
+        #expect(abs(sent / wanted - 1) < 0.05)
     }
 
-    @Test func realtimePromptsComeOffTheBatchShare() {
-        var harvest = controller(.init(stepShare: 0.9, prefillShare: 0.5))
-        for index in 0..<1000 { harvest.realtimePlaced(chat, now: Instant(seconds: Double(index) * 0.04)) }
-        let now = Instant(seconds: 40)
-        for _ in 0..<3 { harvest.batchPlaced(batch, now: now) }
-        #expect(harvest.judge(batch, on: endpoint(), oldestSilence: .zero, now: now).limit == .prefill)
-        harvest.realtimePlaced(chat, now: now)
-        let later = now + .milliseconds(200)
-        #expect(harvest.judge(batch, on: endpoint(), oldestSilence: .zero, now: later).limit == .prefill)
-        #expect(harvest.judge(batch, on: endpoint(), oldestSilence: .zero, now: now + .seconds(10)).limit == nil)
+    @Test func anIdleEndpointIsGivenOneWhateverItsBucketSays() {
+        var harvest = controller()
+        _ = harvest.judge(batch, on: endpoint(), backlog: .init(), now: .zero)
+        for _ in 0..<25 { harvest.batchPlaced(batch, now: .zero) }
+        #expect(harvest.judge(batch, on: endpoint(), backlog: .init(), now: .zero).limit == nil)
+        #expect(harvest.judge(batch, on: endpoint(sheddable: 1), backlog: .init(), now: .zero).limit == .prefill)
     }
 
     @Test func theKVCacheIsNotFilledBeyondItsShare() {
-        var harvest = controller(.init(stepShare: 0.9))
+        var harvest = controller()
         let small = endpoint(kvTokens: 9_800, sheddable: 2)
-        #expect(harvest.judge(batch, on: small, oldestSilence: .zero, now: .zero).limit == .kvCache)
+        #expect(harvest.judge(batch, on: small, backlog: .init(), now: .zero).limit == .kvCache)
         let unknown = endpoint(kvTokens: nil, sheddable: 2)
-        #expect(harvest.judge(batch, on: unknown, oldestSilence: .zero, now: .zero).limit == nil)
+        #expect(harvest.judge(batch, on: unknown, backlog: .init(), now: .zero).limit == nil)
     }
 
-    @Test func aSilentRealtimeRequestPutsTheBrakeOn() {
+    @Test func realtimeWorkThatWaitsTooLongPutsTheBrakeOn() {
         var harvest = controller()
         let busy = endpoint(realtime: 5, sheddable: 5)
-        #expect(harvest.judge(batch, on: busy, oldestSilence: .milliseconds(501), now: .zero).limit == .brake)
-        #expect(harvest.judge(batch, on: busy, oldestSilence: .milliseconds(499), now: .zero).limit == nil)
+        func limit(_ backlog: RealtimeBacklog) -> HarvestLimit? {
+            harvest.judge(batch, on: busy, backlog: backlog, now: .zero).limit
+        }
+        #expect(limit(.init(oldestSilence: .milliseconds(701))) == .brake)
+        #expect(limit(.init(oldestSilence: .milliseconds(699))) == nil)
+        // 34,700 tokens take 701 ms to compute.
+        #expect(limit(.init(promptTokens: 34_700)) == .brake)
+        #expect(harvest.requestsToCallBack(from: busy, backlog: .init(promptTokens: 34_700), now: .zero) == 5)
+        #expect(harvest.requestsToCallBack(from: busy, backlog: .init(promptTokens: 34_000), now: .zero) == 0)
     }
 
     @Test func aSurgeCallsBatchBackDownToTheCap() {
-        let harvest = controller()
+        var harvest = controller()
+        harvest.batchPlaced(batch, now: .zero)
         let calm = endpoint(realtime: 40, sheddable: 30)
-        #expect(harvest.requestsToCallBack(from: calm, oldestSilence: .zero, now: .zero) == 0)
-        let surge = endpoint(realtime: 150, sheddable: 30)
-        #expect(harvest.requestsToCallBack(from: surge, oldestSilence: .zero, now: .zero) == 30)
+        #expect(harvest.requestsToCallBack(from: calm, backlog: .init(), now: .zero) == 0)
+        let surge = endpoint(realtime: 500, sheddable: 30)
+        #expect(harvest.requestsToCallBack(from: surge, backlog: .init(), now: .zero) == 30)
+        let alone = endpoint(sheddable: 500)
+        #expect(harvest.requestsToCallBack(from: alone, backlog: .init(), now: .zero) == 0)
     }
 
     @Test func theBrakeWastesNoMoreThanItsShareOfTheHarvest() {
         var harvest = controller(.init(abortedTokenShare: 0.05))
-        for _ in 0..<100 { harvest.batchFinished(tokens: 9000, residence: .seconds(4)) }
+        for _ in 0..<100 {
+            harvest.batchFinished(uncachedPromptTokens: 8500, outputTokens: 500, residence: .seconds(4))
+        }
         #expect(harvest.mayWaste(lostTokens: 50_000))
         harvest.batchAborted(lostTokens: 48_000)
         #expect(!harvest.mayWaste(lostTokens: 3000))
@@ -109,18 +139,74 @@ private func endpoint(kvTokens: Int? = 421_000, realtime: Int = 0, sheddable: In
         for step in 0..<240 {
             let surging = (step / 20) % 2 == 1
             harvest.tick(
-                load: endpoint(realtime: surging ? 30 : 10).load, now: Instant(seconds: Double(step) / 4))
+                endpoint: endpoint(realtime: surging ? 30 : 10), backlog: .init(),
+                now: Instant(seconds: Double(step) / 4))
         }
-        let state = harvest.judge(batch, on: endpoint(realtime: 10), oldestSilence: .zero, now: Instant(seconds: 60))
-        #expect(state.reserve == 20)
-        #expect(state.allowedBatchRequests == Int((13.14 - 30 * (0.022 + 5.5e-5 * 1200)) / (0.022 + 5.5e-5 * 2700)))
+        let state = harvest.judge(batch, on: endpoint(realtime: 10), backlog: .init(), now: Instant(seconds: 60))
+        let perChat = 0.022 + 5.5e-5 * 1200
+        #expect(abs(state.reserveMilliseconds - 20 * perChat) < 1e-9)
+        #expect(state.allowedBatchRequests == Int((40 - 6.86 - 30 * perChat) / batchCost))
     }
 
     @Test func switchedOffItAllowsNothing() {
         var harvest = controller(.init(isEnabled: false))
-        let state = harvest.judge(batch, on: endpoint(), oldestSilence: .zero, now: .zero)
+        let state = harvest.judge(batch, on: endpoint(), backlog: .init(), now: .zero)
         #expect(state.limit == .disabled && state.allowedBatchRequests == 0)
     }
+
+    // MARK: The slow loop
+
+    private func caution(_ harvest: HarvestController) -> Double {
+        var copy = harvest
+        return copy.judge(batch, on: endpoint(), backlog: .init(), now: .zero).caution
+    }
+
+    @Test func cautionBeginsHighAndFallsWhileNobodyIsHarmed() {
+        var harvest = HarvestController(configuration: .init(), now: .zero)
+        #expect(caution(harvest) == 1)
+        for _ in 0..<500 { harvest.realtimeFinished(fine) }
+        #expect(abs(caution(harvest) - 0.5) < 1e-9)
+        for _ in 0..<5000 { harvest.realtimeFinished(fine) }
+        #expect(caution(harvest) == 0)
+    }
+
+    @Test func onlyMissesThatBatchWorkCausedMakeCautious() {
+        var harvest = controller()
+        for _ in 0..<1000 { harvest.realtimeFinished(lostAnyway) }
+        #expect(caution(harvest) == 0)
+        for _ in 0..<10 { harvest.realtimeFinished(spoilt) }
+        #expect(abs(caution(harvest) - 10 * 0.04 * (1 - 0.0025)) < 1e-9 + 0.01)
+        for _ in 0..<100 { harvest.realtimeFinished(spoilt) }
+        #expect(caution(harvest) == 1)
+    }
+
+    @Test func cautionTakesFromTheStepAndSharpensTheBrake() {
+        var harvest = controller(.init())
+        let calm = harvest.judge(batch, on: endpoint(), backlog: .init(), now: .zero)
+        for _ in 0..<100 { harvest.realtimeFinished(spoilt) }
+        let cautious = harvest.judge(batch, on: endpoint(), backlog: .init(), now: .zero)
+        #expect(abs(calm.requestCap - (37.5 - 6.86) / batchCost) < 0.1)
+        #expect(abs(cautious.requestCap - (37.5 * 0.65 - 6.86) / batchCost) < 0.1)
+        // 19,000 tokens take 384 ms to compute.
+        let backlog = RealtimeBacklog(promptTokens: 19_000)
+        #expect(harvest.judge(batch, on: endpoint(realtime: 9), backlog: backlog, now: .zero).limit == .brake)
+    }
+
+    @Test func inEquilibriumTheToleratedShareOfMissesRemains() {
+        var harvest = controller(.init(toleratedMissShare: 0.01))
+        var generator = SeededGenerator(seed: 2)
+        var misses = 0
+        let requests = 40_000
+        for _ in 0..<requests {
+            // The more batch work, the more misses.
+            let isMissed = Double.random(in: 0..<1, using: &generator) < 0.02 * (1 - caution(harvest))
+            harvest.realtimeFinished(isMissed ? spoilt : fine)
+            misses += isMissed ? 1 : 0
+        }
+        #expect((0.008...0.012).contains(Double(misses) / Double(requests)))
+    }
+
+    // MARK: Lengths
 
     @Test func theOutputLengthEstimateFindsItsQuantile() {
         var estimate = OutputLengthEstimate(quantile: 0.75)
