@@ -91,8 +91,8 @@ let package = Package(
         room(
             "Lab",
             uses: [
-                "Basics", "Pool", "Admission", "Harvest", "PoolScheduler", "EngineModel", "DispatchGates", "ReportPage",
-                deque,
+                "Basics", "InferenceAPI", "Pool", "PrefixIndex", "Prediction", "Routing", "Admission", "Harvest",
+                "PoolScheduler", "EngineModel", "DispatchGates", "ReportPage", deque,
             ]),
 
         // Effects.
@@ -122,6 +122,7 @@ let package = Package(
             "PooledDispatch",
             uses: ["Basics", "Delivery", "DispatchGates", "WorkerPools", "MessageQueues", "AsyncProcessor"]),
         room("WeirConfiguration", uses: ["Basics", "DispatchGates", product("Yams", "Yams")]),
+        room("EndpointPickerConfiguration", uses: ["Basics", "Routing", product("Yams", "Yams")]),
         room(
             "Telemetry",
             uses: [
@@ -132,7 +133,10 @@ let package = Package(
 
         room(
             "Gateway",
-            uses: nio + ["Basics", "InferenceAPI", "Pool", "Routing", "Admission", "Harvest", "PoolScheduler", crypto, deque]),
+            uses: nio + [
+                "Basics", "InferenceAPI", "Pool", "PrefixIndex", "Prediction", "Routing", "Admission", "Harvest",
+                "PoolScheduler", crypto, deque,
+            ]),
         room(
             "FrontDoor",
             uses: ["Basics", "InferenceAPI", "Delivery", "MessageQueues", "Gateway", crypto]),
@@ -146,7 +150,8 @@ let package = Package(
         room(
             "Composition",
             uses: [
-                "Basics", "InferenceAPI", "Pool", "Routing", "Admission", "Harvest", "EngineModel", "Delivery",
+                "Basics", "InferenceAPI", "Pool", "PrefixIndex", "Prediction", "Routing", "EndpointPickerConfiguration",
+                "Admission", "Harvest", "EngineModel", "Delivery",
                 "MessageQueues", "EmbeddedQueue", "RedisClient", "RedisQueue", "PubSubQueue", "GoogleAuth", "AsyncProcessor",
                 "PooledDispatch",
                 "DispatchGates", "WorkerPools", "GateSources", "RemoteGateway", "FrontDoor", "Gateway", "PoolScheduler",
@@ -164,8 +169,8 @@ let package = Package(
         room(
             "DeliveryWorlds",
             uses: [
-                "Basics", "InferenceAPI", "Pool", "Admission", "Harvest", "PoolScheduler", "Delivery", "MessageQueues",
-                "EmbeddedQueue", heap, grdb,
+                "Basics", "InferenceAPI", "Pool", "Prediction", "Admission", "Harvest", "PoolScheduler", "Delivery",
+                "MessageQueues", "EmbeddedQueue", heap, grdb,
             ]),
         .executableTarget(
             name: "delivery-worlds",
@@ -226,12 +231,18 @@ let package = Package(
         tests(of: "EmbeddedQueue", uses: ["Basics", "Delivery", "MessageQueues", grdb]),
         tests(of: "AsyncProcessor", uses: ["Basics", "InferenceAPI", "Delivery", "MessageQueues", "EmbeddedQueue"]),
         tests(of: "EngineModel", uses: ["Basics"]),
-        tests(of: "Lab", uses: ["Basics", "DispatchGates", "EngineModel", "Harvest", "Pool", "PoolScheduler"]),
+        tests(
+            of: "Lab",
+            uses: [
+                "Basics", "InferenceAPI", "DispatchGates", "EngineModel", "Harvest", "Pool", "PoolScheduler", "Prediction",
+                "Routing",
+            ]),
         tests(of: "ModelServer", uses: nio + ["Basics", "EngineModel"]),
         tests(
             of: "Gateway",
             uses: nio + [
-                "Basics", "InferenceAPI", "Pool", "Admission", "Harvest", "PoolScheduler", "EngineModel", "ModelServer",
+                "Basics", "InferenceAPI", "Pool", "Routing", "Admission", "Harvest", "PoolScheduler", "EngineModel",
+                "ModelServer",
             ]),
         tests(
             of: "FrontDoor",
@@ -248,7 +259,14 @@ let package = Package(
         tests(of: "Pool", uses: ["Basics"]),
         tests(of: "Routing", uses: ["Basics", "Pool"]),
         tests(of: "Admission", uses: ["Basics"]),
-        tests(of: "Harvest", uses: ["Basics", "Pool"]),
-        tests(of: "PoolScheduler", uses: ["Basics", "Pool", "Routing", "Admission", "Harvest"]),
+        tests(of: "PrefixIndex", uses: ["Basics"]),
+        tests(of: "Prediction", uses: ["Basics", "Pool"]),
+        tests(of: "EndpointPickerConfiguration", uses: ["Basics", "Routing"]),
+        tests(of: "Harvest", uses: ["Basics", "Pool", "Prediction"]),
+        tests(
+            of: "PoolScheduler",
+            uses: [
+                "Basics", "InferenceAPI", "Pool", "PrefixIndex", "Prediction", "Routing", "Admission", "Harvest",
+            ]),
     ]
 )

@@ -11,7 +11,7 @@ public struct PredictiveDetector: Hashable, Sendable {
     public var minimumBudgetShare: Double
 
     /// Creates a detector.
-    public init(ttftLimitMilliseconds: Double = 2000, minimumBudgetShare: Double = 0.1) {
+    public init(ttftLimitMilliseconds: Double = 2000, minimumBudgetShare: Double = 0.5) {
         self.ttftLimitMilliseconds = ttftLimitMilliseconds
         self.minimumBudgetShare = minimumBudgetShare
     }

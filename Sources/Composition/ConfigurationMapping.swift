@@ -4,12 +4,15 @@ import EngineModel
 import Gateway
 import Harvest
 import Pool
+import PoolScheduler
 import Routing
 import WeirConfiguration
 
 extension GatewayConfiguration {
     /// What `weir.yaml` says, in the gateway's own terms.
-    init(_ configuration: Configuration) throws(ServiceError) {
+    ///
+    /// - Parameter noting: told once what of the files that it names is accepted without effect.
+    init(_ configuration: Configuration, noting: (String) -> Void = { _ in }) throws(ServiceError) {
         self.init(
             host: configuration.gateway.listen.host, port: configuration.gateway.listen.port,
             threads: configuration.gateway.threads, limits: GatewayLimits(configuration.gateway.limits),
@@ -29,9 +32,11 @@ extension GatewayConfiguration {
                     })
             },
             pools: [])
+        var files = EndpointPickerFiles()
         for (index, pool) in configuration.pools.enumerated() {
-            pools.append(try GatewayPool(pool, isDefault: index == 0))
+            pools.append(try GatewayPool(pool, at: "pools[\(index)]", isDefault: index == 0, files: &files))
         }
+        files.notices.forEach(noting)
     }
 }
 
@@ -54,17 +59,27 @@ extension GatewayLimits {
 }
 
 extension GatewayPool {
-    fileprivate init(_ pool: Configuration.Pool, isDefault: Bool) throws(ServiceError) {
+    /// - Parameters:
+    ///   - place: where the pool stands in the file, for errors.
+    ///   - files: reads the files that it names.
+    fileprivate init(
+        _ pool: Configuration.Pool, at place: String, isDefault: Bool, files: inout EndpointPickerFiles
+    ) throws(ServiceError) {
         let capacity = try EndpointCapacity(pool)
+        let routing = try PoolRouting(pool, at: place, files: &files)
         var harvest = HarvestConfiguration()
         harvest.tpotLimitMilliseconds = pool.slo.tpot.milliseconds
         harvest.ttftLimitMilliseconds = pool.slo.ttft.milliseconds
         harvest.stepShare = pool.harvest.stepShare
         harvest.prefillShare = pool.harvest.prefillShare
-        harvest.prefillBurstTokens = pool.harvest.prefillBurstTokens
+        harvest.prefillBurstMilliseconds = pool.harvest.prefillBurst.milliseconds
+        harvest.brakeShare = pool.harvest.brakeShare
+        harvest.cautiousBrakeShare = pool.harvest.cautiousBrakeShare
         harvest.kvShare = pool.harvest.kvShare
         harvest.reserveQuantile = pool.harvest.reserveQuantile
         harvest.abortedTokenShare = pool.harvest.abortedTokenShare
+        harvest.cautiousAbortedTokenShare = pool.harvest.cautiousAbortedTokenShare
+        harvest.toleratedMissShare = pool.harvest.toleratedMissShare
         harvest.maxInFlightPerEndpoint = pool.harvest.maxInFlightPerEndpoint
         harvest.isEnabled = pool.harvest.enabled
         self.init(
@@ -74,10 +89,12 @@ extension GatewayPool {
                     host: endpoint.url.host, port: endpoint.url.port, metrics: .init(endpoint.engine),
                     capacity: capacity, labels: endpoint.labels)
             },
-            admission: AdmissionConfiguration(
-                maxRequestsPerBand: pool.admission.queue.maxRequests, maxBytesPerBand: pool.admission.queue.maxBytes,
-                timeToLive: pool.admission.queue.ttl),
-            harvest: harvest, isDefault: isDefault, scrapeInterval: pool.scrape.interval,
+            admission: try AdmissionConfiguration(pool, at: place, picker: routing.picker), harvest: harvest,
+            routing: routing.policy, shadow: routing.shadow,
+            // A seed of our own, so that no client can aim at one place of the table.
+            prefix: PrefixMemory(
+                maximumEntries: pool.routing.prefix.maxEntries, seed: .random(in: .min ... .max)),
+            isDefault: isDefault, scrapeInterval: pool.scrape.interval,
             scrapeTimeout: pool.scrape.timeout, metricsPath: pool.scrape.path)
     }
 }

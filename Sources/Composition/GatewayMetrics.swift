@@ -14,6 +14,8 @@ final class GatewayMetrics: GatewayObserver {
         var firstToken: [String: Histogram] = [:]
         var queue: [String: Histogram] = [:]
         var dropped: [String: Counter] = [:]
+        /// Of pools whose engines have reported cached tokens: until then a zero may mean that they do not tell.
+        var cachedShare: [String: [Histogram]] = [:]
     }
 
     private let registry: MetricsRegistry
@@ -89,7 +91,22 @@ final class GatewayMetrics: GatewayObserver {
             registry.instrument(MetricCatalog.promptTokens, pool, workClass).increment(by: prompt)
             registry.instrument(MetricCatalog.outputTokens, pool, workClass)
                 .increment(by: record.usage?.completionTokens ?? record.outputEvents)
+            if let usage = record.usage, usage.promptTokens > 0 { observeCachedShare(of: usage, pool: pool) }
         }
+    }
+
+    private func observeCachedShare(of usage: TokenUsage, pool: String) {
+        let handles = instruments.withLock { instruments -> [Histogram] in
+            if let made = instruments.cachedShare[pool] { return made }
+            guard usage.cachedPromptTokens > 0 else { return [] }
+            let made = [RouterMetricCatalog.prefixHitRatio, RouterMetricCatalog.olderPrefixHitRatio].map {
+                registry.instrument($0, pool)
+            }
+            instruments.cachedShare[pool] = made
+            return made
+        }
+        let share = min(max(0, Double(usage.cachedPromptTokens) / Double(usage.promptTokens)), 1)
+        for histogram in handles { histogram.observe(share) }
     }
 
     private static func handle<Instrument>(

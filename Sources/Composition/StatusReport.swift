@@ -23,28 +23,39 @@ struct StatusReport {
     let priorities: [Int]
 
     /// For the status page.
-    func snapshot(version: String, uptimeSeconds: Double) -> StatusSnapshot {
+    ///
+    /// - Parameter insights: what the gateway's pools have learned, in their order; empty: nothing is told of it.
+    func snapshot(version: String, uptimeSeconds: Double, insights: [PoolInsight] = []) -> StatusSnapshot {
         StatusSnapshot(
             version: version, uptimeSeconds: uptimeSeconds, connections: gateway?.clientConnections ?? 0,
-            pools: (gateway?.pools ?? []).map { pool in
-                StatusSnapshot.Pool(
-                    name: pool.name, models: pool.models,
-                    endpoints: pool.endpoints.map { endpoint in
-                        StatusSnapshot.Endpoint(
-                            url: "http://\(endpoint.name)", isUp: endpoint.isUp,
-                            realtimeInFlight: endpoint.load.realtimeRequests,
-                            batchInFlight: endpoint.load.sheddableRequests, waiting: endpoint.scraped?.waiting,
-                            kvUsage: endpoint.scraped?.kvUsage)
-                    },
-                    bands: pool.queue.map { .init(priority: $0.priority, waiting: $0.requests) },
-                    allowedBatchRequests: pool.endpoints.reduce(0) { $0 + $1.harvest.allowedBatchRequests },
-                    batchRequestsInFlight: pool.endpoints.reduce(0) { $0 + $1.load.sheddableRequests })
+            pools: (gateway?.pools ?? []).enumerated().map { index, pool in
+                snapshot(of: pool, insights.indices.contains(index) ? insights[index] : nil)
             },
             queues: queues.map {
                 .init(
                     name: $0.name, depth: $0.depth.unfinished, leased: $0.counters.held, finished: $0.depth.results,
                     backlog: $0.backlog?.unacknowledged)
             })
+    }
+
+    private func snapshot(of pool: PoolStatus, _ insight: PoolInsight?) -> StatusSnapshot.Pool {
+        StatusSnapshot.Pool(
+            name: pool.name, models: pool.models,
+            endpoints: pool.endpoints.enumerated().map { index, endpoint in
+                let known = insight.flatMap { $0.endpoints.indices.contains(index) ? $0.endpoints[index] : nil }
+                return StatusSnapshot.Endpoint(
+                    url: "http://\(endpoint.name)", isUp: endpoint.isUp,
+                    realtimeInFlight: endpoint.load.realtimeRequests,
+                    batchInFlight: endpoint.load.sheddableRequests, waiting: endpoint.scraped?.waiting,
+                    kvUsage: endpoint.scraped?.kvUsage, insight: known.map { .init(endpoint, $0) })
+            },
+            bands: pool.queue.map { band in
+                let known = insight?.bands.first { $0.priority == band.priority }
+                return .init(priority: band.priority, waiting: band.requests, insight: known.map { .init($0) })
+            },
+            allowedBatchRequests: pool.endpoints.reduce(0) { $0 + $1.harvest.allowedBatchRequests },
+            batchRequestsInFlight: pool.endpoints.reduce(0) { $0 + $1.load.sheddableRequests },
+            insight: insight.map { .init(pool, $0) })
     }
 
     /// For `/readyz`.
@@ -74,11 +85,15 @@ struct StatusReport {
     }
 
     /// For `/metrics`.
-    func write(to registry: MetricsRegistry) {
+    ///
+    /// - Parameter insights: what the gateway's pools have learned, in their order; empty: nothing is told of it.
+    func write(to registry: MetricsRegistry, insights: [PoolInsight] = []) {
         if let gateway {
             registry.instrument(MetricCatalog.connections).set(gateway.clientConnections)
             for pool in gateway.pools { write(pool, to: registry) }
-            RouterCompatibilityMetrics(pools: gateway.pools, priorities: priorities).write(to: registry)
+            DecisionMetrics(pools: gateway.pools, insights: insights).write(to: registry)
+            RouterCompatibilityMetrics(pools: gateway.pools, insights: insights, priorities: priorities)
+                .write(to: registry)
         }
         registry.instrument(MetricCatalog.asyncWaiting).set(waitingConnections)
         for queue in queues { write(queue, to: registry) }

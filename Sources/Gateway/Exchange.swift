@@ -24,7 +24,7 @@ final class Exchange {
     private let started: Instant
 
     // The request's body.
-    private var scanner = RequestBodyScanner()
+    private var scanner = RequestBodyScanner(hashesPrompt: true)
     private var held = HeldBody()
     private var budgetTaken = 0
     private var facts = RequestBodyFacts()
@@ -52,6 +52,9 @@ final class Exchange {
     private var answerHead: HTTPResponseHead?
     private var isEventStream = false
     private var answerScanner = ResponseScanner(.opaque)
+    /// The prompt as far as it was read before the request was routed; where that is all of it, the answer continues it.
+    private var promptChain = AnswerHasher.none
+    private var hasWholePrompt = false
     private var reportedEvents = 0
     private var responseBytes = 0
     /// Since when `responseBytes` has stood at `lastSeenResponseBytes`, as far as the time checks have seen.
@@ -191,6 +194,8 @@ final class Exchange {
 
     private func route() {
         facts = scanner.facts
+        promptChain = scanner.promptChain
+        hasWholePrompt = machine.isBodyComplete
         estimatedPromptTokens = facts.estimatedPromptTokens
         if !machine.isBodyComplete, let announcedBytes = request.announcedBytes, facts.totalBytes > 0 {
             // The rest of a long body is taken to be like what has been read of it.
@@ -263,6 +268,7 @@ final class Exchange {
             runsToLimit: facts.ignoreEOS && outputLimit != nil, bytes: held.bytes, timeToLive: timeToLive,
             deadline: request.deadline, isMessage: request.isMessage, streams: facts.stream,
             isOneSequence: isOneSequence, flow: request.fairnessID ?? "",
+            promptBlocks: promptChain.prompt,
             ttftLimitMilliseconds: request.ttftLimitMilliseconds, tpotLimitMilliseconds: request.tpotLimitMilliseconds,
             session: request.session, allowedEndpoints: allowedEndpoints,
             isExplained: request.isExplained)
@@ -368,8 +374,9 @@ final class Exchange {
         pool?.finished(
             id,
             AnswerFacts(
-                promptTokens: usage?.promptTokens, cachedPromptTokens: usage?.cachedPromptTokens,
-                outputTokens: counted ?? (events > 0 ? events : nil)))
+                promptTokens: usage.flatMap { $0.promptTokens > 0 ? $0.promptTokens : nil },
+                cachedPromptTokens: answerScanner.reportsCachedTokens ? usage?.cachedPromptTokens : nil,
+                outputTokens: counted ?? (events > 0 ? events : nil), blocks: answerScanner.blocks))
     }
 
     /// The request is over: lets go of everything and tells the observer. Happens once.
@@ -428,7 +435,7 @@ extension Exchange: UpstreamReceiver {
             contentType: contentType, contentEncoding: head.headers.first(name: "content-encoding"))
         // A compressed stream does not count as one: nothing can be read in it, and no event be added to it.
         isEventStream = form == .eventStream
-        answerScanner = ResponseScanner(form)
+        answerScanner = ResponseScanner(form, continuing: hasWholePrompt ? promptChain : .none)
         machine.answerArrived()
     }
 

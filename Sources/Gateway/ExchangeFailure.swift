@@ -37,6 +37,7 @@ enum ExchangeFailure: Hashable {
             switch rejection.cause {
             case .queueFull: .queueFull(retryAfter: rejection.retryAfter)
             case .expired: .queueTimeout(after: timeToLive, retryAfter: rejection.retryAfter)
+            case .infeasible: .deadlineInfeasible(earliest: rejection.earliest, retryAfter: rejection.retryAfter)
             case .noEndpoints: .noEndpoints(model: model, retryAfter: rejection.retryAfter)
             case .endpointsFailed: .upstreamFailure("could not be reached, nor any other that serves this model")
             case .shuttingDown: .shuttingDown(retryAfter: rejection.retryAfter)

@@ -2,6 +2,7 @@ public import Admission
 public import Basics
 public import Harvest
 public import Pool
+public import PoolScheduler
 public import Routing
 
 /// Everything the gateway is told once, as plain values.
@@ -69,6 +70,12 @@ public struct GatewayPool: Sendable {
     public var admission: AdmissionConfiguration
     /// What batch work may take.
     public var harvest: HarvestConfiguration
+    /// How real-time requests find their endpoints.
+    public var routing: RoutingPolicy
+    /// A policy that is scored beside the live one and never followed.
+    public var shadow: RoutingPolicy?
+    /// How what endpoints have cached is remembered.
+    public var prefix: PrefixMemory
     /// Whether requests that name no model go here.
     public var isDefault: Bool
     /// Time between two reads of an endpoint's metrics.
@@ -81,7 +88,8 @@ public struct GatewayPool: Sendable {
     /// Creates a pool.
     public init(
         name: String, models: [String] = [], endpoints: [GatewayEndpoint], admission: AdmissionConfiguration = .init(),
-        harvest: HarvestConfiguration = .init(), isDefault: Bool = false,
+        harvest: HarvestConfiguration = .init(), routing: RoutingPolicy = .cost(.init()),
+        shadow: RoutingPolicy? = nil, prefix: PrefixMemory = .init(), isDefault: Bool = false,
         scrapeInterval: TimeSpan = .milliseconds(500), scrapeTimeout: TimeSpan = .seconds(1),
         metricsPath: String = "/metrics"
     ) {
@@ -90,6 +98,9 @@ public struct GatewayPool: Sendable {
         self.endpoints = endpoints
         self.admission = admission
         self.harvest = harvest
+        self.routing = routing
+        self.shadow = shadow
+        self.prefix = prefix
         self.isDefault = isDefault
         self.scrapeInterval = scrapeInterval
         self.scrapeTimeout = scrapeTimeout

@@ -78,17 +78,19 @@ public struct EndpointStatus: Sendable {
     /// The engine that it runs, by its metrics.
     public var engine: String?
 
-    /// The requests that it serves, with the room that is kept for the next rise of real-time traffic, as a share of those that
-    /// the harvest law lets it carry; at least 1 where the law lets in no batch request at all.
+    /// The requests that it serves as a share of those that it could serve now by the harvest law; at least 1 where the law
+    /// lets in no batch request at all.
     fileprivate var saturation: Double {
-        let taken = Double(
-            load.requests + foreignRequests + (load.requests + foreignRequests > 0 ? harvest.reserve : 0))
-        let places = max(1, min(harvest.requestCap, Double(capacity.maxConcurrentRequests)))
-        let share = taken / places
+        let taken = Double(load.requests + foreignRequests)
         switch harvest.limit {
         // The budget for prompts is used up and refilled many times a second.
-        case nil, .prefill: return share
-        case .endpoint, .stepTime, .kvCache, .brake, .disabled: return max(1, share)
+        case nil, .prefill:
+            let further = min(
+                harvest.allowedBatchRequests - load.sheddableRequests, capacity.maxConcurrentRequests - load.requests)
+            return taken / max(1, taken + Double(max(0, further)))
+        case .endpoint, .stepTime, .kvCache, .brake, .disabled:
+            let places = min(harvest.requestCap, Double(capacity.maxConcurrentRequests)) + Double(foreignRequests)
+            return max(1, taken / max(1, places))
         }
     }
 }
@@ -109,11 +111,36 @@ extension Gateway {
             heldResultBytes: core.resultBudget.usedBytes, isDraining: isDraining)
     }
 
+    /// What the pools have learned and whom they keep waiting now, in the order of `status`.
+    ///
+    /// Worth more than a look at a status: collected once for an exposition or a page, in short looks at each scheduler.
+    ///
+    /// - Parameter demand: the real-time request that the saturation of admission is worked out for.
+    public func insights(
+        for demand: RequestDemand = RequestDemand(promptTokens: 1000, expectedOutputTokens: 200)
+    ) -> [PoolInsight] {
+        core.directory.pools.map { $0.insight(for: demand) }
+    }
+
     /// All models that requests may name, sorted.
     public var models: [String] { core.directory.models }
 }
 
 extension PoolShell {
+    /// Flows that are told of, and endpoints that are looked at under one lock.
+    private static let insightFlows = 20
+    private static let endpointsAtOnce = 8
+
+    fileprivate func insight(for demand: RequestDemand) -> PoolInsight {
+        var insight = view { $0.insight(for: demand, flowLimit: Self.insightFlows, now: $1) }
+        for first in stride(from: 0, to: endpoints.count, by: Self.endpointsAtOnce) {
+            insight.endpoints += view { scheduler, _ in
+                scheduler.endpointInsights(first..<(first + Self.endpointsAtOnce))
+            }
+        }
+        return insight
+    }
+
     fileprivate func status(models: [String], demand: RequestDemand) -> PoolStatus {
         let reports = self.reports
         return view { scheduler, now in

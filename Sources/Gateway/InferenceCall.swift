@@ -83,7 +83,7 @@ public enum InferenceRejectionCause: Hashable, Sendable {
             switch code {
             case .saturated, .queueFull: .noCapacity
             case .noEndpoints: .noEndpoints
-            case .queueTimeout: .expired
+            case .queueTimeout, .deadlineInfeasible: .expired
             case .shuttingDown: .stopping
             default: code.row.isRetryable ? .internalFault : .invalidCall
             }

@@ -1,5 +1,6 @@
 import InferenceAPI
 import NIOHTTP1
+import PoolScheduler
 
 /// What the gateway answers from its own knowledge: that it lives, and which models there are.
 struct LocalAnswer {

@@ -54,7 +54,9 @@ final class PoolShell: Sendable {
         let configuration = PoolConfiguration(
             name: settings.name,
             endpoints: settings.endpoints.map { Endpoint(name: $0.name, capacity: $0.capacity, labels: $0.labels) },
-            admission: settings.admission, harvest: settings.harvest)
+            admission: settings.admission, harvest: settings.harvest, prefix: settings.prefix,
+            routing: settings.routing,
+            shadow: settings.shadow)
         state = Mutex(
             State(
                 scheduler: PoolScheduler(configuration: configuration, now: now),

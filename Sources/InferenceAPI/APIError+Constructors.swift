@@ -105,6 +105,15 @@ extension APIError {
             retryAfter: retryAfter)
     }
 
+    /// 429: by what is known now the request could not be answered in the time that it gave.
+    ///
+    /// - Parameter earliest: in how much time it could be.
+    public static func deadlineInfeasible(earliest: TimeSpan?, retryAfter: TimeSpan?) -> APIError {
+        let outlook = earliest.map { " It could be answered in about \(seconds($0))." } ?? ""
+        return APIError(
+            .deadlineInfeasible, "The request could not be answered within its time.\(outlook)", retryAfter: retryAfter)
+    }
+
     /// 429: the request was running and had to make room.
     public static func evicted(_ reason: DropReason = .evicted, retryAfter: TimeSpan?) -> APIError {
         APIError(

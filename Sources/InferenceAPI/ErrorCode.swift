@@ -35,6 +35,8 @@ public enum ErrorCode: String, CaseIterable, Hashable, Sendable {
     case queueFull = "queue_full"
     /// The request waited as long as it may.
     case queueTimeout = "queue_timeout"
+    /// The request could not be answered in the time that it gave.
+    case deadlineInfeasible = "deadline_infeasible"
     /// The request was running and had to make room.
     case evicted
     /// The client left; the response is for the log.
@@ -91,7 +93,7 @@ public enum ErrorCode: String, CaseIterable, Hashable, Sendable {
         case .targetTooLong: Self.mistake(414)
         case .headersTooLarge: Self.mistake(431)
         case .saturated, .queueFull: Self.shed(.saturated)
-        case .queueTimeout: Self.shed(.ttlExpired)
+        case .queueTimeout, .deadlineInfeasible: Self.shed(.ttlExpired)
         case .evicted: Self.shed(.evicted)
         case .clientClosed: Self.unavailable(503, .contextCancelled)
         case .noEndpoints: Self.unavailable(503, .noEndpoints)

@@ -15,14 +15,16 @@ public struct PoolConfiguration: Sendable {
     public var harvest: HarvestConfiguration
     /// How what endpoints have cached is remembered.
     public var prefix: PrefixMemory
-    /// How the parts of a place's cost count.
-    public var routing: RoutingCostConfiguration
+    /// How real-time requests find their endpoints.
+    public var routing: RoutingPolicy
+    /// A policy that is scored beside the live one and never followed.
+    public var shadow: RoutingPolicy?
 
     /// Creates a configuration.
     public init(
         name: String, endpoints: [Endpoint], admission: AdmissionConfiguration = .init(),
         harvest: HarvestConfiguration = .init(), prefix: PrefixMemory = .init(),
-        routing: RoutingCostConfiguration = .init()
+        routing: RoutingPolicy = .cost(.init()), shadow: RoutingPolicy? = nil
     ) {
         self.name = name
         self.endpoints = endpoints
@@ -30,6 +32,7 @@ public struct PoolConfiguration: Sendable {
         self.harvest = harvest
         self.prefix = prefix
         self.routing = routing
+        self.shadow = shadow
     }
 }
 

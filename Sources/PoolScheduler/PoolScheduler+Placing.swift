@@ -58,7 +58,7 @@ extension PoolScheduler {
     /// Done at ticks only: between them a head keeps what becomes free to itself.
     mutating func placeBehindHeads(now: Instant) -> [SchedulerAction] {
         var actions: [SchedulerAction] = []
-        for request in room.behindHead(realtime: true, now: now, limit: Self.passingLimit) {
+        for request in passingRealtime(now: now) {
             guard let entry = held[request.id], let endpoint = pick(for: entry, now: now) else { continue }
             room.dispatch(request.id, now: now)
             actions.append(place(request.id, on: endpoint, now: now))
@@ -70,6 +70,15 @@ extension PoolScheduler {
             actions.append(place(request.id, on: endpoint, now: now))
         }
         return actions
+    }
+
+    /// Who may pass the head: nobody, if the head only waits for the pool to become less full. Smaller requests would keep
+    /// it just as full for ever.
+    private mutating func passingRealtime(now: Instant) -> [WaitingRequest] {
+        guard let head = room.head(realtime: true, now: now), let entry = held[head.id] else { return [] }
+        consider(entry, now: now)
+        if table.isCandidate.contains(true) { return [] }
+        return room.behindHead(realtime: true, now: now, limit: Self.passingLimit)
     }
 
     /// Hands messages back when no endpoint has been up for a while, so that they do not stand in the way of messages for

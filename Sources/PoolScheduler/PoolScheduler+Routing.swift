@@ -14,9 +14,28 @@ extension PoolScheduler {
     /// The endpoint for a request, if any can take it now. `table` is then about this request.
     mutating func pick(for entry: HeldRequest, now: Instant) -> EndpointID? {
         consider(entry, now: now)
-        guard let index = router.pick(entry.routing, among: table), mayStart(entry, now: now) else { return nil }
-        if entry.request.isExplained { explain(entry, picked: index, now: now) }
-        return EndpointID(index)
+        guard
+            let choice = router.pick(
+                entry.routing, among: table, wantsScores: entry.request.isExplained, now: now),
+            mayStart(entry, at: choice.endpoint, now: now)
+        else { return nil }
+        router.follow(choice, for: entry.routing, now: now)
+        compareWithShadow(entry, picked: choice.endpoint, now: now)
+        if entry.request.isExplained { explain(entry, choice, now: now) }
+        return EndpointID(choice.endpoint)
+    }
+
+    /// The name of the policy that is scored beside the live one.
+    public var shadowPolicyName: String? { shadow?.policy.name }
+
+    /// Asks the shadow policy what it would have done, and by how much that would have been worse.
+    private mutating func compareWithShadow(_ entry: HeldRequest, picked: Int, now: Instant) {
+        guard let other = shadow?.pick(entry.routing, among: table, now: now) else { return }
+        shadow?.follow(other, for: entry.routing, now: now)
+        shadowTally?.note(
+            live: picked, shadow: other.endpoint,
+            liveCost: cost.cost(of: entry.routing, at: picked, in: table).total,
+            shadowCost: cost.cost(of: entry.routing, at: other.endpoint, in: table).total)
     }
 
     /// Fills the table with what is known of every endpoint for this request, now.
@@ -45,8 +64,6 @@ extension PoolScheduler {
             table.addedStepMilliseconds[index] = Float(
                 model.perDecodeMilliseconds + model.perContextTokenMilliseconds * Double(demand.meanContextTokens))
             awaitingRequests[index] = Int32(clamping: load.requestsAwaitingFirstToken)
-            unloadedTTFTMilliseconds[index] = Float(
-                model.baseMilliseconds + model.perPrefillTokenMilliseconds * Double(demand.uncachedPromptTokens))
             table.tightestTPOTLimitMilliseconds[index] = ledgers[index].tightestTPOTLimit
         }
         predictor.predict(
@@ -71,8 +88,8 @@ extension PoolScheduler {
     }
 
     /// Whether the pool is free enough for the band of a request. `table` is about the request.
-    private mutating func mayStart(_ entry: HeldRequest, now: Instant) -> Bool {
-        let saturation = saturation(for: entry, now: now)
+    private mutating func mayStart(_ entry: HeldRequest, at picked: Int, now: Instant) -> Bool {
+        let saturation = saturation(for: entry, at: picked, now: now)
         if case .fixed(let ceiling) = room.configuration.usageLimit { return saturation < ceiling }
         var priorities = room.depths.map(\.priority)
         if !priorities.contains(entry.request.priority) { priorities.append(entry.request.priority) }
@@ -82,16 +99,14 @@ extension PoolScheduler {
     }
 
     /// How full the pool is for a request; at 1 and above it waits better here.
-    private func saturation(for entry: HeldRequest, now: Instant) -> Double {
+    ///
+    /// What counts is how long the queue at an endpoint takes to drain, not how long the request's own prompt takes: a long
+    /// prompt would never find a place in time otherwise.
+    private mutating func saturation(for entry: HeldRequest, at picked: Int, now: Instant) -> Double {
         if case .predictive(let detector) = room.configuration.saturation {
-            var least = Double.infinity
-            for index in endpoints.indices where table.isCandidate[index] {
-                least = min(
-                    least,
-                    detector.saturation(
-                        predictedMilliseconds: Double(table.predictedTTFTMilliseconds[index]),
-                        unloadedMilliseconds: Double(unloadedTTFTMilliseconds[index]),
-                        limitMilliseconds: entry.request.ttftLimitMilliseconds))
+            var least = saturation(of: picked, by: detector, for: entry, now: now)
+            for index in endpoints.indices where least >= 1 && index != picked && table.isCandidate[index] {
+                least = min(least, saturation(of: index, by: detector, for: entry, now: now))
             }
             return least
         }
@@ -103,6 +118,21 @@ extension PoolScheduler {
                 scrapeAge: rows.map { scrapes[$0].map { now - $0 } },
                 requestsInFlight: rows.map { endpoints[$0].load.requests },
                 tokensInFlight: rows.map { endpoints[$0].load.contextTokens }), count: rows.count)
+    }
+
+    private mutating func saturation(
+        of index: Int, by detector: PredictiveDetector, for entry: HeldRequest, now: Instant
+    ) -> Double {
+        let queue = predictor.queueMilliseconds(
+            endpoint: index, pendingPrefillTokens: Int(table.pendingPrefillTokens[index]),
+            decodingRequests: Int(table.decodingRequests[index]), awaitingRequests: Int(awaitingRequests[index]),
+            contextTokens: Int(table.contextTokens[index]), now: now)
+        let own =
+            Double(table.prefillTokenMilliseconds[index])
+            * Double(table.uncachedTokens(of: entry.routing, at: index))
+        return detector.saturation(
+            predictedMilliseconds: own + queue, unloadedMilliseconds: own,
+            limitMilliseconds: entry.request.ttftLimitMilliseconds)
     }
 
     /// Prompt tokens of a request that an endpoint has cached, as far as is known.
@@ -245,18 +275,20 @@ extension PoolScheduler {
         }
     }
 
-    private mutating func explain(_ entry: HeldRequest, picked: Int, now: Instant) {
+    private mutating func explain(_ entry: HeldRequest, _ choice: PolicyRouter.Choice, now: Instant) {
         let candidates = table.identities.indices.map { index in
             DecisionReceipt.Candidate(
                 endpoint: table.identities[index].name, isCandidate: table.isCandidate[index],
-                cost: router.cost(of: entry.routing, at: index, in: table),
+                cost: cost.cost(of: entry.routing, at: index, in: table),
                 cachedPromptTokens: Int(table.cachedPromptTokens[index]),
                 predictedTTFTMilliseconds: table.predictedTTFTMilliseconds[index],
-                predictedTPOTMilliseconds: table.predictedTPOTMilliseconds[index])
+                predictedTPOTMilliseconds: table.predictedTPOTMilliseconds[index],
+                scores: choice.scores[index] ?? [:])
         }
         decisions.note(
             entry.request.id,
             DecisionReceipt(
-                policy: "cost", decided: now, waited: now - entry.submitted, candidates: candidates, picked: picked))
+                policy: router.policy.name, decided: now, waited: now - entry.submitted, candidates: candidates,
+                picked: choice.endpoint))
     }
 }

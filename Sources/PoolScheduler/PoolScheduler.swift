@@ -4,7 +4,7 @@ public import Harvest
 public import Pool
 import Prediction
 import PrefixIndex
-import Routing
+public import Routing
 
 /// Decides for one pool who goes next, where, and how much batch work fits: events in, actions out.
 ///
@@ -30,11 +30,13 @@ public struct PoolScheduler: Sendable {
     public internal(set) var counters = SchedulerCounters()
     let configuration: PoolConfiguration
     var ledgers: [EndpointLedger]
-    var router: CostRouter
+    var router: PolicyRouter
+    /// Judges places in milliseconds, whoever chose them.
+    let cost: CostRouter
+    var shadow: PolicyRouter?
+    /// How the shadow policy does; nil without one.
+    public internal(set) var shadowTally: ShadowTally?
     var table: CandidateTable
-    /// Predicted time to first token of the request that the table is about if nothing else were there, in
-    /// milliseconds, per endpoint.
-    var unloadedTTFTMilliseconds: [Float]
     var usage: UsageGate
     /// When each endpoint last told its metrics.
     var scrapes: [Instant?]
@@ -73,11 +75,18 @@ public struct PoolScheduler: Sendable {
             endpointClasses: Array(repeating: 0, count: configuration.endpoints.count),
             prior: configuration.endpoints.first?.capacity.stepTime)
         awaitingRequests = Array(repeating: 0, count: configuration.endpoints.count)
-        unloadedTTFTMilliseconds = Array(repeating: 0, count: configuration.endpoints.count)
-        router = CostRouter(configuration: configuration.routing)
         index = PrefixIndex(maximumEntries: configuration.prefix.maximumEntries, seed: configuration.prefix.seed)
-        table = CandidateTable(
-            configuration.endpoints.map { CandidateTable.Identity(name: $0.name, labels: $0.labels) })
+        let identities = configuration.endpoints.map { CandidateTable.Identity(name: $0.name, labels: $0.labels) }
+        table = CandidateTable(identities)
+        let seed = configuration.prefix.seed
+        router = PolicyRouter(configuration.routing, identities: identities, seed: seed)
+        if case .cost(let cost) = configuration.routing {
+            self.cost = CostRouter(configuration: cost)
+        } else {
+            cost = CostRouter()
+        }
+        shadow = configuration.shadow.map { PolicyRouter($0, identities: identities, seed: seed &+ 1) }
+        shadowTally = shadow == nil ? nil : ShadowTally()
         ledgers = configuration.endpoints.map { endpoint in
             EndpointLedger(
                 harvest: HarvestController(configuration: configuration.harvest, now: now),

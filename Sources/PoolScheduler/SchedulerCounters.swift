@@ -10,10 +10,29 @@ public struct SchedulerCounters: Sendable {
     public internal(set) var finished = PerClass(repeating: 0)
     /// Requests turned away, by cause.
     public internal(set) var rejected: [Rejection.Cause: Int] = [:]
+    /// Sheddable requests that were turned away while they waited to make room for real-time ones; among the rejected too.
+    public internal(set) var evicted = 0
     /// Placements after an endpoint failed before answering.
     public internal(set) var retried = 0
     /// Batch requests called back for real-time work.
     public internal(set) var calledBack = 0
     /// Tokens computed for requests that were called back.
     public internal(set) var lostTokens = 0
+    /// Prompt tokens of complete answers, as engines reported them.
+    public private(set) var enginePromptTokens = 0
+    /// Those of them that engines reported as cached.
+    public private(set) var engineCachedPromptTokens = 0
+
+    /// Counts what a complete answer tells of its prompt. Engines may write any number; sums stay within bounds.
+    mutating func note(_ answer: AnswerFacts) {
+        guard let prompt = answer.promptTokens, prompt > 0 else { return }
+        enginePromptTokens = Self.sum(enginePromptTokens, prompt)
+        engineCachedPromptTokens = Self.sum(
+            engineCachedPromptTokens, min(max(0, answer.cachedPromptTokens ?? 0), prompt))
+    }
+
+    private static func sum(_ total: Int, _ amount: Int) -> Int {
+        let (sum, overflows) = total.addingReportingOverflow(amount)
+        return overflows ? .max : sum
+    }
 }

@@ -103,6 +103,21 @@ public struct LatencyPredictor: Sendable {
         return features
     }
 
+    /// How long a request of a single token would wait for it at an endpoint now, in milliseconds: what the queue there
+    /// takes to drain, however long the prompt of the next request is.
+    public mutating func queueMilliseconds(
+        endpoint: Int, pendingPrefillTokens: Int, decodingRequests: Int, awaitingRequests: Int, contextTokens: Int,
+        now: Instant
+    ) -> Double {
+        guard views.indices.contains(endpoint) else { return 0 }
+        rollIfOverdue(endpoint, now: now)
+        let features = features(
+            of: endpoint, promptTokens: 1, cachedPromptTokens: 0, pendingPrefillTokens: pendingPrefillTokens,
+            decodingRequests: decodingRequests, awaitingRequests: awaitingRequests, contextTokens: contextTokens,
+            now: now)
+        return ttftMilliseconds(at: endpoint, features)
+    }
+
     /// The time to first token, in milliseconds from sending.
     public func ttftMilliseconds(endpoint: Int, _ features: LatencyFeatures) -> Double {
         views.indices.contains(endpoint) ? ttftMilliseconds(at: endpoint, features) : 0

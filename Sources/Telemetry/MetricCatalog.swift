@@ -154,7 +154,7 @@ public enum MetricCatalog {
         connections.definition, logLinesDropped.definition,
         metricSeriesOverflow.definition, buildInfo.definition, processResidentMemory.definition,
         processOpenFileDescriptors.definition,
-    ]
+    ] + admissionRows + decisionRows
 
     /// The table as a Markdown page.
     public static func markdown() -> String {

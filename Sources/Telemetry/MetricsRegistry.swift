@@ -37,9 +37,7 @@ public final class MetricsRegistry: Sendable {
     public func instrument<Instrument>(_ metric: Metric<Instrument>, _ values: String...) -> Instrument {
         let definition = metric.definition
         precondition(values.count == definition.labels.count, "\(definition.name) has the labels \(definition.labels)")
-        let cut = values.map {
-            $0.utf8.count <= Self.labelValueLimit ? $0 : String($0.prefix(Self.labelValueLimit / 4))
-        }
+        let cut = Self.cut(values)
         let (instrument, overflowed): (Instrument, Bool) = state.withLock { state in
             var family = state.families[definition.name] ?? Family(definition: definition)
             defer { state.families[definition.name] = family }
@@ -58,6 +56,37 @@ public final class MetricsRegistry: Sendable {
     /// Takes one series out of the exposition, because what it tells is not known any more.
     public func remove<Instrument>(_ metric: Metric<Instrument>, _ values: String...) {
         state.withLock { _ = $0.families[metric.definition.name]?.series.removeValue(forKey: values) }
+    }
+
+    /// Sets the levels of a metric that are known now and takes all its other series out of the exposition: for label values
+    /// that come and go, as tenants' names do, and for what is not always known.
+    ///
+    /// - Parameter levels: a value for each label of the metric, in its order, and the level. Those beyond the metric's
+    ///   `seriesLimit` are left out and counted in `weir_metric_series_overflow_total`.
+    public func replace(_ metric: Metric<Gauge>, with levels: [(labels: [String], value: Double)]) {
+        let definition = metric.definition
+        var series: [[String]: Series] = [:]
+        var left = 0
+        for (values, level) in levels {
+            precondition(values.count == definition.labels.count, "\(definition.name) has the labels \(definition.labels)")
+            let key = Self.cut(values)
+            if series[key] == nil, series.count >= definition.seriesLimit {
+                left += 1
+                continue
+            }
+            let gauge = Gauge(definition)
+            gauge.set(level)
+            series[key] = Series(labels: ExpositionText.labels(definition.labels, key), instrument: gauge)
+        }
+        state.withLock { state in
+            state.families[definition.name] = series.isEmpty ? nil : Family(definition: definition, series: series)
+        }
+        if left > 0 { instrument(MetricCatalog.metricSeriesOverflow, definition.name).increment(by: left) }
+    }
+
+    /// Label values as they are kept.
+    private static func cut(_ values: [String]) -> [String] {
+        values.map { $0.utf8.count <= labelValueLimit ? $0 : String($0.prefix(labelValueLimit / 4)) }
     }
 
     /// Has `body` called before each exposition, to fill gauges whose values live elsewhere.

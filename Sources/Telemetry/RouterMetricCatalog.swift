@@ -11,6 +11,12 @@ public enum RouterMetricCatalog {
         + "exceeds it. The mean over the endpoints that are up."
     private static let queueHelp =
         "Requests that wait in the gateway for a place, those of its own queue's messages included."
+    private static let queueBytesHelp = "Bytes of the request bodies that wait in the gateway."
+    private static let prefixSizeHelp = "Distinct blocks of prompts in the prefix index of the pool."
+    private static let prefixHitHelp =
+        "Share of the prompt of a complete answer that was cached, as the engine reported it; counted once any engine of the "
+        + "pool has reported cached tokens."
+    private static let hitBounds = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1]
     private static let readyHelp = "Endpoints of the pool that take requests."
     private static let endpointQueueHelp =
         "Requests waiting inside the endpoint, as it last reported; of one that reports nothing, those without a first token."
@@ -33,6 +39,23 @@ public enum RouterMetricCatalog {
     /// The same, older.
     public static let olderQueueSize = Metric.gauge(
         "inference_extension_flow_control_queue_size", labels: ["inference_pool", "priority"], queueHelp)
+    /// Bytes that wait in the gateway.
+    public static let queueBytes = Metric.gauge(
+        "llm_d_epp_flow_control_queue_bytes", labels: ["inference_pool", "priority"], queueBytesHelp)
+    /// The same, older.
+    public static let olderQueueBytes = Metric.gauge(
+        "inference_extension_flow_control_queue_bytes", labels: ["inference_pool", "priority"], queueBytesHelp)
+    /// Blocks in the prefix index.
+    public static let prefixSize = Metric.gauge("llm_d_epp_prefix_indexer_size", labels: ["name"], prefixSizeHelp)
+    /// The same, older.
+    public static let olderPrefixSize = Metric.gauge(
+        "inference_extension_prefix_indexer_size", labels: ["name"], prefixSizeHelp)
+    /// How much of prompts was cached.
+    public static let prefixHitRatio = Metric.histogram(
+        "llm_d_epp_prefix_indexer_hit_ratio", labels: ["name"], bounds: hitBounds, prefixHitHelp)
+    /// The same, older.
+    public static let olderPrefixHitRatio = Metric.histogram(
+        "inference_extension_prefix_indexer_hit_ratio", labels: ["name"], bounds: hitBounds, prefixHitHelp)
     /// Endpoints that take requests.
     public static let readyEndpoints = Metric.gauge("llm_d_epp_ready_endpoints", labels: ["name"], readyHelp)
     /// The same, older.
@@ -65,6 +88,8 @@ public enum RouterMetricCatalog {
     /// Every row.
     public static let all: [MetricDefinition] = [
         saturation.definition, olderSaturation.definition, queueSize.definition, olderQueueSize.definition,
+        queueBytes.definition, olderQueueBytes.definition, prefixSize.definition, olderPrefixSize.definition,
+        prefixHitRatio.definition, olderPrefixHitRatio.definition,
         readyEndpoints.definition, olderReadyEndpoints.definition, endpointQueueSize.definition,
         olderEndpointQueueSize.definition, averageQueueSize.definition, olderAverageQueueSize.definition,
         averageRunning.definition, olderAverageRunning.definition, averageKVUsage.definition,

@@ -56,6 +56,39 @@ enum StatusPage {
           }
           return node;
         }
+        function percent(share) { return share === undefined ? "–" : Math.round(100 * share) + " %"; }
+        function thousands(count) { return count === undefined ? "–" : count.toLocaleString("en"); }
+        function facts(pool, parent) {
+          const lines = ["saturation " + percent(pool.saturation) + " for batch, " +
+            percent(pool.admission_saturation) + " for real-time work"];
+          if (pool.prompt_tokens) lines.push("engines had " + percent(pool.cached_prompt_tokens / pool.prompt_tokens) +
+            " of " + thousands(pool.prompt_tokens) + " prompt tokens cached");
+          const rejected = Object.entries(pool.rejected).map(([cause, count]) => count + " " + cause.replace(/_/g, " "));
+          if (rejected.length) lines.push("turned away: " + rejected.join(", "));
+          make("p", lines.join(" · "), parent);
+          const shadow = pool.shadow;
+          if (shadow && shadow.decisions) make("p", "candidate policy " + shadow.policy + ": " +
+            percent(shadow.agreements / shadow.decisions) + " the same of " + thousands(shadow.decisions) + " decisions, " +
+            percent(shadow.improvements / shadow.decisions) + " better, " +
+            (shadow.regret_ms / shadow.decisions).toFixed(1) + " ms dearer on average", parent);
+        }
+        function learned(pool, parent) {
+          if (!pool.endpoints.some(e => e.step_base_ms !== undefined)) return;
+          table(["endpoint", "TTFT error", "TPOT error", "TTFT within p90", "step", "cached tokens", "of", "reserve", "caution",
+            "batch"], pool.endpoints.map(e => [e.url, percent(e.ttft_prediction?.median_error),
+            percent(e.tpot_prediction?.median_error), percent(e.ttft_prediction?.coverage),
+            e.step_base_ms + " ms", thousands(e.cached_tokens), thousands(e.cache_capacity_tokens),
+            e.harvest_reserve_ms + " ms", percent(e.harvest_caution), e.harvest_limit ?? "may start"]), parent);
+        }
+        function waiting(pool, parent) {
+          if (pool.bands.length)
+            table(["priority", "waiting in the gateway", "tokens", "tenants", "oldest", "fairness"], pool.bands.map(b => [
+              b.priority, b.waiting, thousands(b.tokens), b.flows ?? "–",
+              b.oldest_wait_s === undefined ? "–" : b.oldest_wait_s.toFixed(1) + " s", b.fairness ?? "–"]), parent);
+          if (pool.flows?.length > 1)
+            table(["tenant", "priority", "waiting", "tokens served"], pool.flows.map(f => [
+              f.name || "(none)", f.priority, f.waiting, thousands(f.served_tokens)]), parent);
+        }
         function state(up) { const node = make("span", up ? "up" : "down"); if (!up) node.className = "down"; return node; }
         function show(status) {
           document.getElementById("head").textContent =
@@ -65,14 +98,15 @@ enum StatusPage {
             make("h2", "Pool " + pool.name, main);
             make("p", (pool.models.join(", ") || "models unknown") + " · batch " + pool.batch_requests_in_flight +
               " in flight, " + pool.allowed_batch_requests + " allowed", main);
+            if (pool.saturation !== undefined) facts(pool, main);
             const most = Math.max(...pool.endpoints.map(e => e.realtime_in_flight + e.batch_in_flight), 1);
             table(["endpoint", "state", "", "real-time", "batch", "waiting", "KV"], pool.endpoints.map(e => [
               e.url, state(e.up),
               bar([[e.realtime_in_flight, "var(--realtime)"], [e.batch_in_flight, "var(--batch)"]], most),
               e.realtime_in_flight, e.batch_in_flight, e.waiting ?? "–",
-              e.kv_usage === undefined ? "–" : Math.round(100 * e.kv_usage) + " %"]), main);
-            if (pool.bands.length)
-              table(["priority", "waiting in the gateway"], pool.bands.map(b => [b.priority, b.waiting]), main);
+              percent(e.kv_usage)]), main);
+            learned(pool, main);
+            waiting(pool, main);
           }
           if (status.queues.length) {
             make("h2", "Asynchronous work", main);

@@ -36,11 +36,13 @@ public struct StatusSnapshot: Hashable, Sendable {
         public var allowedBatchRequests: Int
         /// Batch requests in flight.
         public var batchRequestsInFlight: Int
+        /// What it has learned; nil if nobody asked it.
+        public var insight: PoolInsight?
 
         /// Creates a pool.
         public init(
             name: String, models: [String], endpoints: [Endpoint], bands: [Band], allowedBatchRequests: Int,
-            batchRequestsInFlight: Int
+            batchRequestsInFlight: Int, insight: PoolInsight? = nil
         ) {
             self.name = name
             self.models = models
@@ -48,6 +50,7 @@ public struct StatusSnapshot: Hashable, Sendable {
             self.bands = bands
             self.allowedBatchRequests = allowedBatchRequests
             self.batchRequestsInFlight = batchRequestsInFlight
+            self.insight = insight
         }
     }
 
@@ -65,11 +68,13 @@ public struct StatusSnapshot: Hashable, Sendable {
         public var waiting: Int?
         /// Use of its KV cache (0...1), as last reported; nil if it does not say.
         public var kvUsage: Double?
+        /// What is known of it; nil if nobody asked.
+        public var insight: EndpointInsight?
 
         /// Creates an endpoint.
         public init(
             url: String, isUp: Bool, realtimeInFlight: Int, batchInFlight: Int, waiting: Int? = nil,
-            kvUsage: Double? = nil
+            kvUsage: Double? = nil, insight: EndpointInsight? = nil
         ) {
             self.url = url
             self.isUp = isUp
@@ -77,6 +82,7 @@ public struct StatusSnapshot: Hashable, Sendable {
             self.batchInFlight = batchInFlight
             self.waiting = waiting
             self.kvUsage = kvUsage
+            self.insight = insight
         }
     }
 
@@ -86,11 +92,14 @@ public struct StatusSnapshot: Hashable, Sendable {
         public var priority: Int
         /// How many wait.
         public var waiting: Int
+        /// What they hold, and how the band is shared; nil if nobody asked.
+        public var insight: BandInsight?
 
         /// Creates a band.
-        public init(priority: Int, waiting: Int) {
+        public init(priority: Int, waiting: Int, insight: BandInsight? = nil) {
             self.priority = priority
             self.waiting = waiting
+            self.insight = insight
         }
     }
 
@@ -155,6 +164,7 @@ extension StatusSnapshot.Pool {
                         entry.value("batch_in_flight", endpoint.batchInFlight)
                         entry.value("waiting", ifPresent: endpoint.waiting)
                         entry.value("kv_usage", ifPresent: endpoint.kvUsage)
+                        endpoint.insight?.write(to: &entry)
                     }
                 }
             }
@@ -163,11 +173,13 @@ extension StatusSnapshot.Pool {
                     list.object { entry in
                         entry.value("priority", band.priority)
                         entry.value("waiting", band.waiting)
+                        band.insight?.write(to: &entry)
                     }
                 }
             }
             pool.value("allowed_batch_requests", allowedBatchRequests)
             pool.value("batch_requests_in_flight", batchRequestsInFlight)
+            insight?.write(to: &pool)
         }
     }
 }

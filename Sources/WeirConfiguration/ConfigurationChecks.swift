@@ -49,6 +49,9 @@ extension Configuration {
                         keyPath: "\(place).endpoints[\(position)].url",
                         message: "\(endpoint.url) is already an endpoint of the pool \"\(owner)\""))
             }
+            faults += pool.routing.faults(at: "\(place).routing")
+            faults += pool.admission.faults(at: "\(place).admission", scrapeInterval: pool.scrape.interval)
+            faults += pool.harvest.faults(at: "\(place).harvest")
             if !enginePresets.isEmpty, !enginePresets.contains(pool.engine.preset) {
                 let near = Suggestion.nearest(to: pool.engine.preset, among: enginePresets)
                 let hint = near.map { "did you mean \($0)?" } ?? "known are \(enginePresets.joined(separator: ", "))"

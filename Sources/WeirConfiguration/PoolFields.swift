@@ -10,7 +10,10 @@ extension Configuration.Pool: Section {
                 "engine", \.engine,
                 "What the scheduler believes about one endpoint's speed: a preset, and constants that replace its own."),
             .section("slo", \.slo, "What real-time users are promised; batch work is held back to keep it."),
-            .section("admission", \.admission, "When requests wait in the gateway, and how many."),
+            .section("routing", \.routing, "How an endpoint is chosen for a request."),
+            .section(
+                "admission", \.admission,
+                "When requests wait in the gateway, how many, and in which order they leave."),
             .section("harvest", \.harvest, "What batch work may take of the pool."),
             .section("scrape", \.scrape, "How load is read from the endpoints."),
         ]
@@ -61,40 +64,26 @@ extension Configuration.ServiceLevel: Section {
     }
 }
 
-extension Configuration.Admission: Section {
-    static var fields: [Field<Self>] {
-        [
-            .scalar(
-                "maxConcurrentRequestsPerEndpoint", \.maxConcurrentRequestsPerEndpoint, .positiveCount,
-                "Most requests of all kinds in flight on one endpoint; more wait in the gateway."),
-            .section("queue", \.queue, "Bounds on waiting, for each priority band."),
-        ]
-    }
-}
-
-extension Configuration.Admission.Queue: Section {
-    static var fields: [Field<Self>] {
-        [
-            .scalar("maxRequests", \.maxRequests, .count, "Most requests that wait in one band."),
-            .scalar("maxBytes", \.maxBytes, .size, "Most body bytes that the waiting requests of one band hold."),
-            .scalar("ttl", \.ttl, .positiveDuration, "Longest wait; a request that waited longer is turned away."),
-        ]
-    }
-}
-
 extension Configuration.Harvest: Section {
     static var fields: [Field<Self>] {
         [
             .scalar("enabled", \.enabled, .boolean, "Whether batch work is let in at all."),
             .scalar(
                 "stepShare", \.stepShare, .share,
-                "Share of `slo.tpot` that an engine step may take while batch work is aboard (theta)."),
+                "Share of `slo.tpot` that a token may take on average while batch work is aboard (theta)."),
             .scalar(
                 "prefillShare", \.prefillShare, .share,
                 "Share of the engine's time that prompts, real-time and batch together, may take (rho)."),
             .scalar(
-                "prefillBurstTokens", \.prefillBurstTokens, .quantity,
-                "Most prompt tokens of batch work sent in one burst."),
+                "prefillBurst", \.prefillBurst, .positiveDuration,
+                "Most prompts of batch work sent in one burst, as the engine time that they take."),
+            .scalar(
+                "brakeShare", \.brakeShare, .share,
+                "Share of `slo.ttft` that waiting real-time prompts may take to compute before batch work is called back."
+            ),
+            .scalar(
+                "cautiousBrakeShare", \.cautiousBrakeShare, .share,
+                "The same where real-time traffic comes in clumps; not more than `brakeShare`."),
             .scalar("kvShare", \.kvShare, .share, "Share of the KV cache beyond which no batch work starts."),
             .scalar(
                 "reserveQuantile", \.reserveQuantile, .share,
@@ -105,6 +94,13 @@ extension Configuration.Harvest: Section {
             .scalar(
                 "abortedTokenShare", \.abortedTokenShare, .share,
                 "Share of harvested tokens that aborts for real-time bursts may throw away."),
+            .scalar(
+                "cautiousAbortedTokenShare", \.cautiousAbortedTokenShare, .share,
+                "The same where real-time traffic comes in clumps; not less than `abortedTokenShare`."),
+            .scalar(
+                "toleratedMissShare", \.toleratedMissShare, .share,
+                "Share of real-time requests that may miss an objective for batch work's sake before it holds back more."
+            ),
         ]
     }
 }

@@ -13,7 +13,9 @@ extension Configuration {
         public var engine = Engine()
         /// What real-time users are promised.
         public var slo = ServiceLevel()
-        /// When requests wait in the gateway, and how many.
+        /// How an endpoint is chosen for a request.
+        public var routing = Routing()
+        /// When requests wait in the gateway, how many, and in which order they leave.
         public var admission = Admission()
         /// What batch work may take.
         public var harvest = Harvest()
@@ -95,40 +97,20 @@ extension Configuration {
         public init() {}
     }
 
-    /// When requests wait in the gateway, and how many.
-    public struct Admission: Hashable, Sendable {
-        /// Most requests of all kinds in flight on one endpoint.
-        public var maxConcurrentRequestsPerEndpoint = 256
-        /// Bounds on waiting.
-        public var queue = Queue()
-
-        /// Creates the defaults.
-        public init() {}
-
-        /// Bounds on waiting, for each priority band.
-        public struct Queue: Hashable, Sendable {
-            /// Most requests that wait in one band.
-            public var maxRequests = 1000
-            /// Most body bytes that they hold.
-            public var maxBytes = 256 << 20
-            /// Longest wait.
-            public var ttl = TimeSpan.seconds(30)
-
-            /// Creates the defaults.
-            public init() {}
-        }
-    }
-
     /// What batch work may take.
     public struct Harvest: Hashable, Sendable {
         /// Whether batch work is let in at all.
         public var enabled = true
-        /// Share of the TPOT objective that a step may take while batch work is aboard.
-        public var stepShare = 0.45
+        /// Share of the TPOT objective that a token may take on average while batch work is aboard.
+        public var stepShare = 0.75
         /// Share of the engine's time that prompts may take.
-        public var prefillShare = 0.45
-        /// Most prompt tokens of batch work sent in one burst.
-        public var prefillBurstTokens = 6000.0
+        public var prefillShare = 0.5
+        /// Most batch prompts sent in one burst, as engine time.
+        public var prefillBurst = TimeSpan.milliseconds(120)
+        /// Share of the TTFT objective that waiting real-time prompts may take before batch work is called back.
+        public var brakeShare = 0.7
+        /// The same under traffic that comes in clumps.
+        public var cautiousBrakeShare = 0.37
         /// Share of the KV cache beyond which batch work stops.
         public var kvShare = 0.85
         /// Quantile of recent real-time rises that is kept free.
@@ -137,6 +119,10 @@ extension Configuration {
         public var maxInFlightPerEndpoint: Int?
         /// Share of harvested tokens that aborts may throw away.
         public var abortedTokenShare = 0.05
+        /// The same under traffic that comes in clumps.
+        public var cautiousAbortedTokenShare = 0.15
+        /// Share of real-time requests that may miss an objective for batch work's sake.
+        public var toleratedMissShare = 0.0025
 
         /// Creates the defaults.
         public init() {}

@@ -107,6 +107,12 @@ extension ScalarFormat where Value == Double {
     /// A number that must not be negative.
     static var quantity: Self { number.requiring("0 or more") { $0 >= 0 } }
 
+    /// A number that must be above zero.
+    static var positiveNumber: Self { number.requiring("more than 0") { $0 > 0 } }
+
+    /// A part of a whole that is not nothing.
+    static var positiveShare: Self { number.requiring("more than 0 and at most 1") { $0 > 0 && $0 <= 1 } }
+
     /// A part of a whole.
     static var share: Self { number.requiring("between 0 and 1") { (0...1).contains($0) } }
 }

@@ -52,11 +52,17 @@ struct LabCommand: AsyncParsableCommand {
         @Option(help: "The engine of each replica; `weir lab list` names the presets.")
         var engine: String = "llama-8b-h100"
 
-        @Option(help: "Model servers in the pool.")
-        var replicas: Int = 1
+        @Option(help: "Model servers in the pool. Default: as many as the scenario is about.")
+        var replicas: Int?
+
+        @Option(help: "Factors on the rate of the trace to try one after the other, separated by commas.")
+        var loads: String?
 
         @Option(help: "Seed of everything random.")
         var seed: UInt64 = 1
+
+        @Option(help: "Run so many seeds, from --seed on; figures are then means with 95 % intervals.")
+        var seeds: Int?
 
         @Option(help: "Play only so many seconds of the trace.")
         var duration: Double?
@@ -111,7 +117,9 @@ struct LabCommand: AsyncParsableCommand {
             options.seed = seed
             options.scale = scale
             options.engine = engine
-            options.replicas = replicas
+            options.replicas = try replicas ?? Scenario.named(scenario).defaultReplicas
+            if let loads { options.loads = try loads.split(separator: ",").map { try Self.load(String($0)) } }
+            if let seeds { options.seeds = seeds }
             options.format = try TraceFormat(named: format)
             options.duration = duration.map { .seconds($0) }
             options.hidesLengths = hideLengths
@@ -120,6 +128,13 @@ struct LabCommand: AsyncParsableCommand {
             if let rate { options.messagesPerSecond = rate }
             options.policies = try policies?.split(separator: ",").map { try Policy(named: String($0)) } ?? []
             return options
+        }
+
+        private static func load(_ text: String) throws -> Double {
+            guard let load = Double(text), load > 0, load <= 1000 else {
+                throw CommandFailure.usage("--loads: \"\(text)\" is not a number above 0, at most 1000")
+            }
+            return load
         }
 
         private func files() throws -> LabFiles { LabFiles(trace: try file(trace), offline: try file(offline)) }

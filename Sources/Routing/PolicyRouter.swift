@@ -1,0 +1,73 @@
+public import Basics
+import Pool
+
+/// A `RoutingPolicy` made executable for the endpoints of one pool.
+public struct PolicyRouter: Sendable {
+    private enum Kind: Sendable {
+        case cost(CostRouter)
+        case weighted(WeightedPipeline)
+    }
+
+    /// What was chosen for one request.
+    public struct Choice: Sendable {
+        /// The endpoint's place in the table.
+        public var endpoint: Int
+        /// Scores by scorer and endpoint, if a weighted policy decided and a receipt was asked for.
+        public var scores: [Int: [String: Float]]
+        fileprivate var decision: WeightedDecision?
+    }
+
+    /// The policy.
+    public let policy: RoutingPolicy
+    private var kind: Kind
+
+    /// Makes a policy executable.
+    ///
+    /// - Parameters:
+    ///   - identities: the endpoints, in the order of the tables that picks will read.
+    ///   - seed: of everything drawn at random.
+    public init(_ policy: RoutingPolicy, identities: [CandidateTable.Identity], seed: UInt64) {
+        self.policy = policy
+        kind =
+            switch policy {
+            case .cost(let configuration): .cost(CostRouter(configuration: configuration))
+            case .weighted(let policy): .weighted(WeightedPipeline(policy, identities: identities, seed: seed))
+            }
+    }
+
+    /// Chooses an endpoint; nil if none can take the request now.
+    public mutating func pick(
+        _ request: RoutingRequest, among table: CandidateTable, wantsScores: Bool = false, now: Instant
+    ) -> Choice? {
+        switch kind {
+        case .cost(var router):
+            let picked = router.pick(request, among: table)
+            kind = .cost(router)
+            return picked.map { Choice(endpoint: $0, scores: [:]) }
+        case .weighted(var pipeline):
+            let decision = pipeline.pick(for: request, among: table, now: now, wantsReceipt: wantsScores)
+            kind = .weighted(pipeline)
+            guard let endpoint = decision.endpoint else { return nil }
+            return Choice(
+                endpoint: endpoint.index, scores: decision.receipt.map(Self.scores) ?? [:], decision: decision)
+        }
+    }
+
+    /// The request goes where it was decided; what the policy remembers of that is noted.
+    public mutating func follow(_ choice: Choice, for request: RoutingRequest, now: Instant) {
+        guard case .weighted(var pipeline) = kind, let decision = choice.decision else { return }
+        pipeline.picked(decision, for: request, endpoint: EndpointID(choice.endpoint), now: now)
+        kind = .weighted(pipeline)
+    }
+
+    private static func scores(_ receipt: WeightedReceipt) -> [Int: [String: Float]] {
+        var scores: [Int: [String: Float]] = [:]
+        for candidate in receipt.candidates {
+            var row: [String: Float] = [:]
+            for (name, score) in zip(receipt.scorers, candidate.scores) { row[name] = Float(score) }
+            row["total"] = Float(candidate.total)
+            scores[candidate.endpoint.index] = row
+        }
+        return scores
+    }
+}
