@@ -204,7 +204,8 @@ let package = Package(
             of: "Composition",
             uses: [
                 "Basics", "InferenceAPI", "Delivery", "MessageQueues", "AsyncProcessor", "DispatchGates", "GoogleAuth",
-                "Telemetry", "WorkerPools", "Webhooks",
+                "Telemetry", "WorkerPools", "Webhooks", "Admission", "Gateway", "Harvest", "PoolScheduler", "Routing",
+                "WeirConfiguration",
             ]),
         tests(of: "RedisClient", uses: nio + ["TestProcesses", "Basics"]),
         tests(

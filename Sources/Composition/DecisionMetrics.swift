@@ -125,7 +125,8 @@ struct DecisionMetrics {
         let bands = insights.flatMap { insight in insight.bands.map { (pool: insight.name, band: $0) } }
         for (metric, level): (Metric<Gauge>, (BandSnapshot) -> Double?) in [
             (MetricCatalog.queueBytes, { Double($0.bytes) }), (MetricCatalog.queueTokens, { Double($0.tokens) }),
-            (MetricCatalog.queueFlows, { Double($0.flows) }), (MetricCatalog.queueOldestWait, { $0.oldestWait.seconds }),
+            (MetricCatalog.queueFlows, { Double($0.flows) }),
+            (MetricCatalog.queueOldestWait, { $0.oldestWait.seconds }),
             (MetricCatalog.queueFairness, { $0.jainIndex }),
         ] {
             registry.replace(

@@ -1,3 +1,4 @@
+import Admission
 import Basics
 import Delivery
 import Gateway

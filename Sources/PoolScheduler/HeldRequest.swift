@@ -34,6 +34,9 @@ struct HeldRequest {
     /// What its flow is charged for it until the truth is known.
     let expectedUse: TokenUse
 
+    /// Whether there may be endpoints that it cannot use though they are up.
+    var isSelective: Bool { !failedEndpoints.isEmpty || request.allowedEndpoints != nil }
+
     /// Whether the request may go to an endpoint as far as it itself is concerned.
     func mayUse(_ endpoint: EndpointID) -> Bool {
         !failedEndpoints.contains(endpoint) && request.allowedEndpoints.map { $0.contains(endpoint) } ?? true

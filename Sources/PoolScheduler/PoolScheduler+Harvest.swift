@@ -62,7 +62,7 @@ extension PoolScheduler {
     /// Only where that makes room, and no more than it takes.
     mutating func makeRoom(for waiting: HeldRequest, now: Instant) -> [SchedulerAction] {
         let candidates = endpoints.indices
-            .filter { !ledgers[$0].sheddable.isEmpty && !waiting.failedEndpoints.contains(EndpointID($0)) }
+            .filter { !ledgers[$0].sheddable.isEmpty && waiting.mayUse(EndpointID($0)) }
             .sorted { ledgers[$0].sheddable.count > ledgers[$1].sheddable.count }
         for index in candidates {
             var emptied = endpoints[index]

@@ -113,10 +113,11 @@ extension PoolScheduler {
         guard room.count > 0 else { return [] }
         var actions: [SchedulerAction] = []
         while let head = room.head(realtime: true, now: now), let entry = held[head.id] {
-            // Nobody may wait for endpoints that have all failed it, least of all in front of others.
-            if !entry.failedEndpoints.isEmpty, !hasUntriedEndpoint(head.id) {
+            // Nobody may wait for endpoints that have all failed it or are all down, least of all in front of others.
+            if entry.isSelective, !hasUntriedEndpoint(entry) {
                 room.remove(head.id, now: now)
-                actions.append(turnAway(head.id, .endpointsFailed, now: now))
+                let cause: Rejection.Cause = entry.failedEndpoints.isEmpty ? .noEndpoints : .endpointsFailed
+                actions.append(turnAway(head.id, cause, now: now))
                 continue
             }
             var picked = pick(for: entry, now: now)
@@ -138,9 +139,8 @@ extension PoolScheduler {
         return actions
     }
 
-    func hasUntriedEndpoint(_ id: UInt64) -> Bool {
-        guard let entry = held[id] else { return false }
-        return endpoints.indices.contains { endpoints[$0].isUp && entry.mayUse(EndpointID($0)) }
+    func hasUntriedEndpoint(_ entry: HeldRequest) -> Bool {
+        endpoints.indices.contains { endpoints[$0].isUp && entry.mayUse(EndpointID($0)) }
     }
 
     mutating func place(_ id: UInt64, on endpoint: EndpointID, now: Instant) -> SchedulerAction {
@@ -207,6 +207,12 @@ extension PoolScheduler {
         if placement.firstToken == nil { predictor.withdrew(id, endpoint: index, now: now) }
         ledgers[index].removeTPOTLimit(entry.request.tpotLimitMilliseconds)
         if entry.workClass == .sheddable { ledgers[index].endedSheddable(id) }
+    }
+
+    /// Turns sheddable requests away that have had to make room for a real-time one.
+    mutating func evict(_ requests: [WaitingRequest], now: Instant) -> [SchedulerAction] {
+        counters.evicted += requests.count
+        return requests.map { turnAway($0.id, .queueFull, now: now) }
     }
 
     /// Forgets a request that waits no longer, and tells why.

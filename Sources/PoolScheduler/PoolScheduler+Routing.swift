@@ -142,7 +142,7 @@ extension PoolScheduler {
             index.calibratedTokens(
                 foundTokens(of: entry, blocks: Int(table.cachedBlocks[number]), at: number), endpoint: number))
         if let session = entry.request.session, let turn = sessions.turn(of: session, now: now),
-            turn.endpoint == number
+            turn.endpoint == number, emptied[number].map({ turn.at > $0 }) ?? true
         {
             tokens = max(tokens, turn.tokens)
         }

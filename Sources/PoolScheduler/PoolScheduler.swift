@@ -43,6 +43,8 @@ public struct PoolScheduler: Sendable {
     /// The request that the table is about.
     var considered: UInt64?
     var sessions = SessionMemory()
+    /// When each endpoint last went down: what it had cached before is gone.
+    var emptied: [Instant?]
     var index: PrefixIndex
     var predictor: LatencyPredictor
     /// Requests without a first token, per endpoint, of the same moment as the table.
@@ -71,6 +73,7 @@ public struct PoolScheduler: Sendable {
         room = WaitingRoom(configuration: admission)
         usage = UsageGate(admission.usageLimit)
         scrapes = Array(repeating: nil, count: configuration.endpoints.count)
+        emptied = scrapes
         predictor = LatencyPredictor(
             endpointClasses: Array(repeating: 0, count: configuration.endpoints.count),
             prior: configuration.endpoints.first?.capacity.stepTime)
@@ -105,13 +108,10 @@ public struct PoolScheduler: Sendable {
         counters.submitted[workClass] += 1
         if isDraining { return [reject(request.id, .shuttingDown, priority: request.priority)] }
         let demand = demand(of: request, workClass)
-        guard request.isMessage || endpoints.contains(where: \.isUp) else {
-            return [reject(request.id, .noEndpoints, priority: request.priority)]
-        }
-        if request.allowedEndpoints?.isEmpty == true {
-            return [reject(request.id, .noEndpoints, priority: request.priority)]
-        }
         let entry = HeldRequest(request: request, submitted: now, demand: demand)
+        guard request.isMessage ? request.allowedEndpoints?.isEmpty != true : hasUntriedEndpoint(entry) else {
+            return [reject(request.id, .noEndpoints, priority: request.priority)]
+        }
         held[request.id] = entry
         let waiting = waiting(entry)
         if workClass == .realtime, room.realtimeCount == 0, let endpoint = pick(for: entry, now: now) {
@@ -127,7 +127,7 @@ public struct PoolScheduler: Sendable {
             held[request.id] = nil
             return [reject(request.id, .queueFull, priority: request.priority)]
         case .admitted(let evicted):
-            return evicted.map { turnAway($0.id, .queueFull, now: now) } + placeWaiting(now: now)
+            return evict(evicted, now: now) + placeWaiting(now: now)
         }
     }
 
@@ -202,14 +202,14 @@ public struct PoolScheduler: Sendable {
         settle(entry, used: .none, now: now)
         held[id]?.placement = nil
         held[id]?.failedEndpoints.append(placement.endpoint)
-        guard hasUntriedEndpoint(id), !entry.request.isMessage,
+        guard held[id].map(hasUntriedEndpoint) ?? false, !entry.request.isMessage,
             case .admitted(let evicted) = room.insert(waiting(entry), now: now)
         else {
             held[id] = nil
             return [reject(id, .endpointsFailed, priority: entry.request.priority)] + placeWaiting(now: now)
         }
         counters.retried += 1
-        return evicted.map { turnAway($0.id, .queueFull, now: now) } + placeWaiting(now: now)
+        return evict(evicted, now: now) + placeWaiting(now: now)
     }
 
     /// An endpoint went down or came back. Requests in flight on it are the shell's to report.
@@ -219,6 +219,7 @@ public struct PoolScheduler: Sendable {
             forgetSpeed(of: id.index)
             self.index.clear(endpoint: id.index)
             predictor.restarted(endpoint: id.index)
+            emptied[id.index] = now
         }
         let anyIsUp = endpoints.contains(where: \.isUp)
         allDownSince = anyIsUp ? nil : allDownSince ?? now

@@ -34,7 +34,8 @@ extension MetricCatalog {
     /// Blocks in the prefix index.
     public static let prefixBlocks = Metric.gauge(
         "weir_prefix_index_blocks", labels: ["pool", "kind"],
-        "Distinct blocks of prompts in the prefix index: of `text`, as routed, and of `tokens`, as engines publish them.")
+        "Distinct blocks of prompts in the prefix index: of `text`, as routed, and of `tokens`, as engines publish them."
+    )
     /// Its memory.
     public static let prefixMemory = Metric.gauge(
         "weir_prefix_index_bytes", labels: ["pool"], "Memory that the prefix index has allocated.")

@@ -140,21 +140,22 @@ public enum MetricCatalog {
         "process_open_fds", "Open file descriptors of the process (Linux).")
 
     /// Every row.
-    public static let all: [MetricDefinition] = [
-        requests.definition, requestDuration.definition, timeToFirstToken.definition, gatewayQueue.definition,
-        requestsInFlight.definition, queueDepth.definition, dropped.definition,
-        retries.definition, aborted.definition, endpointUp.definition, endpointWaiting.definition,
-        endpointRunning.definition, endpointKVUsage.definition, promptTokens.definition, outputTokens.definition,
-        harvestAllowed.definition, harvestCap.definition, asyncQueueDepth.definition, asyncBacklog.definition,
-        asyncOldestMessage.definition, asyncLeased.definition,
-        asyncResults.definition, asyncDispatched.definition, asyncSetbacks.definition, asyncDelayed.definition,
-        asyncDeadLetters.definition, asyncFailingModels.definition, asyncQueueErrors.definition,
-        asyncWaiting.definition,
-        webhooks.definition,
-        connections.definition, logLinesDropped.definition,
-        metricSeriesOverflow.definition, buildInfo.definition, processResidentMemory.definition,
-        processOpenFileDescriptors.definition,
-    ] + admissionRows + decisionRows
+    public static let all: [MetricDefinition] =
+        [
+            requests.definition, requestDuration.definition, timeToFirstToken.definition, gatewayQueue.definition,
+            requestsInFlight.definition, queueDepth.definition, dropped.definition,
+            retries.definition, aborted.definition, endpointUp.definition, endpointWaiting.definition,
+            endpointRunning.definition, endpointKVUsage.definition, promptTokens.definition, outputTokens.definition,
+            harvestAllowed.definition, harvestCap.definition, asyncQueueDepth.definition, asyncBacklog.definition,
+            asyncOldestMessage.definition, asyncLeased.definition,
+            asyncResults.definition, asyncDispatched.definition, asyncSetbacks.definition, asyncDelayed.definition,
+            asyncDeadLetters.definition, asyncFailingModels.definition, asyncQueueErrors.definition,
+            asyncWaiting.definition,
+            webhooks.definition,
+            connections.definition, logLinesDropped.definition,
+            metricSeriesOverflow.definition, buildInfo.definition, processResidentMemory.definition,
+            processOpenFileDescriptors.definition,
+        ] + admissionRows + decisionRows
 
     /// The table as a Markdown page.
     public static func markdown() -> String {

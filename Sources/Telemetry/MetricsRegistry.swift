@@ -68,7 +68,8 @@ public final class MetricsRegistry: Sendable {
         var series: [[String]: Series] = [:]
         var left = 0
         for (values, level) in levels {
-            precondition(values.count == definition.labels.count, "\(definition.name) has the labels \(definition.labels)")
+            precondition(
+                values.count == definition.labels.count, "\(definition.name) has the labels \(definition.labels)")
             let key = Self.cut(values)
             if series[key] == nil, series.count >= definition.seriesLimit {
                 left += 1

@@ -16,7 +16,8 @@ extension Configuration.Admission: Section {
             .map(
                 "tenantWeights", \.tenantWeights, keys: .text,
                 values: .number.requiring("between 0.001 and 1000") { (0.001...1000).contains($0) },
-                "Shares by the name of a tenant or of what else requests call themselves; a name that is not here has 1."),
+                "Shares by the name of a tenant or of what else requests call themselves; a name that is not here has 1."
+            ),
             .section("saturation", \.saturation, "What tells that the pool is full and requests should wait here."),
             .section("usageLimit", \.usageLimit, "How full the pool may be before a band has to wait."),
             .section("deadlines", \.deadlines, "What becomes of requests whose deadline cannot be kept."),
@@ -108,7 +109,8 @@ extension Configuration.Admission.Saturation.Predictive: Section {
         [
             .scalar(
                 "minimumBudgetShare", \.minimumBudgetShare, .positiveShare,
-                "The least share of the limit on the time to first token that queueing may take, however long the prompt.")
+                "The least share of the limit on the time to first token that queueing may take, however long the prompt."
+            )
         ]
     }
 }
@@ -170,7 +172,8 @@ extension Configuration.Admission.Deadlines: Section {
         [
             .scalar(
                 "enabled", \.enabled, .boolean,
-                "Whether a request whose deadline cannot be kept is turned away at once, with the time that it would take."),
+                "Whether a request whose deadline cannot be kept is turned away at once, with the time that it would take."
+            ),
             .scalar(
                 "tolerance", \.tolerance, .number.requiring("1 or more") { $0 >= 1 },
                 "The factor by which the expected time must exceed the time left."),

@@ -7,7 +7,8 @@ extension Configuration.Routing {
         switch (endpointPickerConfig, shadow) {
         case (nil, .cost):
             faults.append(
-                .init(keyPath: "\(place).shadow", message: "the cost is what is followed; write an endpointPickerConfig"))
+                .init(
+                    keyPath: "\(place).shadow", message: "the cost is what is followed; write an endpointPickerConfig"))
         case (let live?, .endpointPickerConfig(let path)) where live == path:
             faults.append(.init(keyPath: "\(place).shadow", message: "is the endpointPickerConfig, which is followed"))
         default: break
@@ -50,7 +51,8 @@ extension Configuration.Admission {
             let place = "\(place)[\(index)]"
             if !seen.insert(band.priority).inserted {
                 faults.append(
-                    .init(keyPath: "\(place).priority", message: "there is already a band of priority \(band.priority)"))
+                    .init(keyPath: "\(place).priority", message: "there is already a band of priority \(band.priority)")
+                )
             }
             let isRealtime = band.priority >= 0
             let before = isRealtime ? realtimeShare : batchShare

@@ -82,7 +82,8 @@ extension Configuration.Routing.Prefix: Section {
             .scalar(
                 "maxEntries", \.maxEntries,
                 .positiveCount.requiring("\(mostEntries) or less") { $0 <= mostEntries },
-                "Most distinct blocks of text, and as many of tokens, that are remembered; a block takes about 75 bytes.")
+                "Most distinct blocks of text, and as many of tokens, that are remembered; a block takes about 75 bytes."
+            )
         ]
     }
 }

@@ -48,35 +48,33 @@ import Testing
     @Test func anInstantEndpointIsNotPacedForTheConfiguredOne() {
         var scheduler = makeScheduler()
         let paced = serve(&scheduler, seconds: 10, residence: .milliseconds(200))
-        #expect((800...1000).contains(paced))
-        #expect(scheduler.endpoints[0].capacity.stepTime == testModel)
-        _ = serve(&scheduler, from: 10, seconds: 2, residence: .milliseconds(1))
-        #expect(serve(&scheduler, from: 20, seconds: 1, residence: .milliseconds(1)) > 5000)
+        // 16 tokens in 200 ms are about what the configured engine needs, so no such factor is believed.
+        #expect(paced > 600)
+        #expect((0.25...4).contains(scheduler.endpoints[0].capacity.stepTime.baseMilliseconds / 6.86))
+        _ = serve(&scheduler, from: 10, seconds: 0.5, residence: .milliseconds(1))
+        #expect(serve(&scheduler, from: 20, seconds: 0.1, residence: .milliseconds(1)) > 500)
         #expect(scheduler.endpoints[0].capacity.stepTime.baseMilliseconds < testModel.baseMilliseconds / 20)
     }
 
     @Test func choicesThatAreGeneratedSideBySideProveNothing() {
         var scheduler = makeScheduler()
-        _ = serve(&scheduler, seconds: 5, residence: .milliseconds(1), isOneSequence: false)
+        _ = serve(&scheduler, seconds: 0.5, residence: .milliseconds(1), isOneSequence: false)
         #expect(scheduler.endpoints[0].capacity.stepTime == testModel)
     }
 
     @Test func anEndpointThatGoesDownHasToProveItselfAnew() {
         var scheduler = makeScheduler()
-        _ = serve(&scheduler, seconds: 5, residence: .milliseconds(1))
+        _ = serve(&scheduler, seconds: 0.5, residence: .milliseconds(1))
         #expect(scheduler.endpoints[0].capacity.stepTime != testModel)
         _ = scheduler.endpointChanged(EndpointID(0), isUp: false, now: Instant(seconds: 10))
         #expect(scheduler.endpoints[0].capacity.stepTime == testModel)
     }
 
-    @Test func aRealtimeRequestThatIsKeptWaitingRefutesTheBelief() {
+    @Test func slowAnswersRefuteTheBelief() {
         var scheduler = makeScheduler()
-        _ = serve(&scheduler, seconds: 5, residence: .milliseconds(1))
-        _ = scheduler.submit(chat(1 << 40), now: Instant(seconds: 10))
-        _ = scheduler.tick(now: Instant(seconds: 10.4))
-        #expect(scheduler.endpoints[0].capacity.stepTime != testModel)
-        _ = scheduler.tick(now: Instant(seconds: 10.6))
-        #expect(scheduler.endpoints[0].capacity.stepTime == testModel)
+        _ = serve(&scheduler, seconds: 0.5, residence: .milliseconds(1))
+        _ = serve(&scheduler, from: 10, seconds: 20, residence: .milliseconds(200))
+        #expect(scheduler.endpoints[0].capacity.stepTime.baseMilliseconds > testModel.baseMilliseconds / 4)
     }
 
     @Test func realtimeAnswersAreEvidenceToo() {
