@@ -152,7 +152,8 @@ let package = Package(
             uses: [
                 "Basics", "InferenceAPI", "Pool", "PrefixIndex", "Prediction", "Routing", "EndpointPickerConfiguration",
                 "Admission", "Harvest", "EngineModel", "Delivery",
-                "MessageQueues", "EmbeddedQueue", "RedisClient", "RedisQueue", "PubSubQueue", "GoogleAuth", "AsyncProcessor",
+                "MessageQueues", "EmbeddedQueue", "RedisClient", "RedisQueue", "PubSubQueue", "GoogleAuth",
+                "AsyncProcessor",
                 "PooledDispatch",
                 "DispatchGates", "WorkerPools", "GateSources", "RemoteGateway", "FrontDoor", "Gateway", "PoolScheduler",
                 "Telemetry", "Webhooks", "WeirConfiguration", log, lifecycle, product("NIOCore", "swift-nio"),
@@ -205,7 +206,7 @@ let package = Package(
             uses: [
                 "Basics", "InferenceAPI", "Delivery", "MessageQueues", "AsyncProcessor", "DispatchGates", "GoogleAuth",
                 "Telemetry", "WorkerPools", "Webhooks", "Admission", "Gateway", "Harvest", "PoolScheduler", "Routing",
-                "WeirConfiguration",
+                "WeirConfiguration", "Pool", "PrefixIndex", "Prediction", log,
             ]),
         tests(of: "RedisClient", uses: nio + ["TestProcesses", "Basics"]),
         tests(
@@ -235,7 +236,8 @@ let package = Package(
         tests(
             of: "Lab",
             uses: [
-                "Basics", "InferenceAPI", "DispatchGates", "EngineModel", "Harvest", "Pool", "PoolScheduler", "Prediction",
+                "Basics", "InferenceAPI", "DispatchGates", "EngineModel", "Harvest", "Pool", "PoolScheduler",
+                "Prediction",
                 "Routing",
             ]),
         tests(of: "ModelServer", uses: nio + ["Basics", "EngineModel"]),

@@ -6,7 +6,7 @@ import Harvest
 import Pool
 import PoolScheduler
 import Routing
-import WeirConfiguration
+public import WeirConfiguration
 
 extension GatewayConfiguration {
     /// What `weir.yaml` says, in the gateway's own terms.
@@ -37,6 +37,18 @@ extension GatewayConfiguration {
             pools.append(try GatewayPool(pool, at: "pools[\(index)]", isDefault: index == 0, files: &files))
         }
         files.notices.forEach(noting)
+    }
+}
+
+extension WeirService {
+    /// Checks what a configuration says of the gateway, the files that it names included.
+    ///
+    /// - Returns: what of these files is accepted without effect.
+    /// - Throws: what would keep the gateway from starting, as far as it does not depend on the machine.
+    public static func check(_ configuration: Configuration) throws(ServiceError) -> [String] {
+        var notices: [String] = []
+        _ = try GatewayConfiguration(configuration) { notices.append($0) }
+        return notices
     }
 }
 

@@ -119,10 +119,7 @@ extension EndpointPickerConfiguration {
         return .milliseconds(detector.staleAfterMilliseconds)
     }
 
-    /// Whether admission goes by the saturation detector of this file: it has another than the default one, writes the
-    /// section of its own (which is always noted), or has flow control on, which goes by a detector in any case.
-    var speaksOfSaturation: Bool {
-        flowControl != nil || saturationDetector != EndpointPickerConfiguration.routerDefault.saturationDetector
-            || notices.contains { $0.keyPath == "saturationDetector" }
-    }
+    /// Whether admission goes by the saturation detector of this file: it names one, or has flow control on, which goes by
+    /// one in any case.
+    var speaksOfSaturation: Bool { namesSaturationDetector || flowControl != nil }
 }

@@ -109,7 +109,7 @@ public struct WeirService: Sendable {
                     waitingConnections: queues?.frontDoor?.waitingCount ?? 0, priorities: priorities)
             }
             registry.onCollect { [logWriter] in
-                report().write(to: registry)
+                report().write(to: registry, insights: gateway?.insights() ?? [])
                 registry.instrument(MetricCatalog.logLinesDropped, "stderr").raise(to: logWriter.droppedLines)
             }
             ProcessMetrics.register(in: registry, version: version)
@@ -157,7 +157,11 @@ public struct WeirService: Sendable {
                     }
                     return readiness
                 },
-                status: { report().snapshot(version: version, uptimeSeconds: (Gateway.now - begun).seconds) },
+                status: {
+                    report().snapshot(
+                        version: version, uptimeSeconds: (Gateway.now - begun).seconds,
+                        insights: gateway?.insights() ?? [])
+                },
                 answersProbesOnly: probesOnly, logger: quiet,
                 onListening: { nowListens.yield(($0, probesOnly)) })
         }
@@ -252,7 +256,7 @@ public struct WeirService: Sendable {
         observer: GatewayMetrics, frontDoor: FrontDoor?
     ) async throws(ServiceError) -> Gateway? {
         guard !configuration.pools.isEmpty else { return nil }
-        let settings = try GatewayConfiguration(configuration)
+        let settings = try GatewayConfiguration(configuration) { logger.notice("\($0)") }
         warnOfSlowEngines(settings)
         do {
             return try await Gateway.start(settings, observer: observer, requestHandler: frontDoor)

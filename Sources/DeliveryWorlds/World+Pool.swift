@@ -145,7 +145,7 @@ extension World {
     /// What the gateway's refusal means for a message (`GatewayDispatcher`).
     private static func outcome(of rejection: Rejection) -> AttemptOutcome {
         switch rejection.cause {
-        case .queueFull, .expired: .rejected(.capacity, reason: "full", retryAfter: rejection.retryAfter)
+        case .queueFull, .expired, .infeasible: .rejected(.capacity, reason: "full", retryAfter: rejection.retryAfter)
         case .noEndpoints: .rejected(.unavailable, reason: "no endpoints", retryAfter: rejection.retryAfter)
         case .shuttingDown: .rejected(.stopping, reason: "stopping", retryAfter: rejection.retryAfter)
         case .endpointsFailed: .failed(.connectionLost, endpoint: nil)

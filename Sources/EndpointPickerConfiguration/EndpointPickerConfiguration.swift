@@ -11,6 +11,8 @@ public struct EndpointPickerConfiguration: Hashable, Sendable {
     public var policy: WeightedPolicy
     /// The saturation detector.
     public var saturationDetector = SaturationDetector.utilization(WeightedUtilizationDetector())
+    /// Whether the file says anything about the saturation detector; otherwise it is the default one.
+    public var namesSaturationDetector = false
     /// Flow control; nil unless its feature gate is on.
     public var flowControl: FlowControlSettings?
     /// What is accepted without effect, or with another effect than might be expected; in the order of the file.
@@ -65,7 +67,10 @@ public struct EndpointPickerConfiguration: Hashable, Sendable {
         var configuration = EndpointPickerConfiguration(policy: readPolicy(section, plugins, &reader))
         readDataLayer(section, plugins, &reader)
         readParsers(section, plugins, &reader)
-        configuration.saturationDetector = readSaturationDetector(section, plugins, &reader)
+        if let detector = readSaturationDetector(section, plugins, &reader) {
+            configuration.saturationDetector = detector
+            configuration.namesSaturationDetector = true
+        }
         configuration.flowControl = readFlowControl(section, plugins, isOn: isFlowControlOn, &reader)
         configuration.notices = reader.notices
         return configuration

@@ -2,10 +2,11 @@ import Basics
 import Routing
 
 extension EndpointPickerConfiguration {
-    /// The detector that `flowControl` names, or the deprecated top-level section, or the default one.
+    /// The detector that `flowControl` names, or the deprecated top-level section, or a declared default one; nil if the
+    /// file says nothing about it.
     static func readSaturationDetector(
         _ section: ReadSection, _ plugins: DeclaredPlugins, _ reader: inout StrictReader
-    ) -> SaturationDetector {
+    ) -> SaturationDetector? {
         let standard = SaturationDetector.utilization(WeightedUtilizationDetector())
         var chosen = ReadSection(path: "")
         if section.has("saturationDetector") {
@@ -18,7 +19,8 @@ extension EndpointPickerConfiguration {
         }
         let type = "utilization-detector"
         guard let name = reader.text("pluginRef", in: chosen), !name.isEmpty, name != type else {
-            return plugins.named(type)?.parts.detector ?? standard
+            let isNamed = section.has("saturationDetector") || flowControl.has("saturationDetector")
+            return plugins.named(type)?.parts.detector ?? (isNamed ? standard : nil)
         }
         guard let plugin = plugins.reference("pluginRef", in: chosen, &reader) else { return standard }
         guard let detector = plugin.parts.detector else {

@@ -77,7 +77,8 @@ extension PoolScheduler {
     private mutating func passingRealtime(now: Instant) -> [WaitingRequest] {
         guard let head = room.head(realtime: true, now: now), let entry = held[head.id] else { return [] }
         consider(entry, now: now)
-        if table.isCandidate.contains(true) { return [] }
+        // One that may only go to some endpoints holds up nobody who may go to others.
+        if entry.request.allowedEndpoints == nil, table.isCandidate.contains(true) { return [] }
         return room.behindHead(realtime: true, now: now, limit: Self.passingLimit)
     }
 

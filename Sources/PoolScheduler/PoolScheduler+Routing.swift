@@ -123,6 +123,8 @@ extension PoolScheduler {
     private mutating func saturation(
         of index: Int, by detector: PredictiveDetector, for entry: HeldRequest, now: Instant
     ) -> Double {
+        // The step of an idle engine is no queue: counted as one, a request with a shorter limit could never start.
+        if table.inFlightRequests[index] == 0 { return 0 }
         let queue = predictor.queueMilliseconds(
             endpoint: index, pendingPrefillTokens: Int(table.pendingPrefillTokens[index]),
             decodingRequests: Int(table.decodingRequests[index]), awaitingRequests: Int(awaitingRequests[index]),

@@ -96,7 +96,7 @@ extension PoolScheduler {
             shadow: shadowTally.map { ShadowInsight(policy: policy, tally: $0) })
     }
 
-    /// What is known of some endpoints, in table order. Each costs some 20 µs, so that who holds a lock asks for a few at a
+    /// What is known of some endpoints, in table order. Each costs some 10 µs, so that who holds a lock asks for a few at a
     /// time.
     public func endpointInsights(_ range: Range<Int>) -> [EndpointInsight] {
         range.clamped(to: endpoints.indices).map { number in

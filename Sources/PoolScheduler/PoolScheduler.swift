@@ -167,6 +167,7 @@ public struct PoolScheduler: Sendable {
         let ended = entry.placement ?? placement
         unplace(id, entry, ended, now: now)
         counters.finished[entry.workClass] += 1
+        counters.note(answer)
         let outputTokens = answer.outputTokens.map { min(max(0, $0), Self.promptTokenLimit) }
         if let outputTokens { outputLengths[entry.workClass].observe(outputTokens: outputTokens) }
         learnOutcome(of: entry, ended, answer, outputTokens: outputTokens, now: now)

@@ -80,7 +80,8 @@ enum LatencyBasis {
     /// What step constants say of those terms.
     static func outputPrior(_ constants: StepConstants) -> Vector {
         [
-            constants.base, constants.decode * 100, constants.context * 1e5, 0, 0, constants.base, 0, 0, 0, 0,
+            constants.base, constants.decode * 100, constants.context * 1e5, 0, 0, constants.base * constants.token, 0,
+            0, 0, 0,
         ]
     }
 }

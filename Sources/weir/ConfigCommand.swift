@@ -1,4 +1,5 @@
 import ArgumentParser
+import Composition
 import EngineModel
 import Telemetry
 import WeirConfiguration
@@ -18,6 +19,11 @@ struct ConfigCommand: ParsableCommand {
 
         func run() throws {
             let configuration = try ConfigurationFile.load(file)
+            do throws(ServiceError) {
+                for notice in try WeirService.check(configuration) { print(notice) }
+            } catch {
+                throw CommandFailure.usage(error.description)
+            }
             let endpoints = configuration.pools.reduce(0) { $0 + $1.endpoints.count }
             let queues = configuration.async?.queues.count ?? 0
             print(

@@ -71,7 +71,7 @@ import Testing
     }
 
     @Test func thePredictiveDetectorLooksAtTheBestEndpoint() {
-        let detector = PredictiveDetector(ttftLimitMilliseconds: 1000)
+        let detector = PredictiveDetector(ttftLimitMilliseconds: 1000, minimumBudgetShare: 0.1)
         var columns = EndpointColumns(
             predictedTTFTMilliseconds: [1100, 650, 2000], unloadedTTFTMilliseconds: [200, 200, 200])
         // (650 - 200) / (1000 - 200)

@@ -49,7 +49,8 @@ import WeirConfiguration
         let sources = root.appendingPathComponent("Sources")
         let names = try FileManager.default.subpathsOfDirectory(atPath: sources.path).filter { $0.hasSuffix(".swift") }
         let texts = try names.map { try page("Sources/\($0)") }
-        let metrics = try page("Sources/Telemetry/MetricCatalog.swift").matches(of: /static let (\w+) = Metric/)
+        let catalogue = try names.filter { $0.contains("Telemetry/MetricCatalog") }.map { try page("Sources/\($0)") }
+        let metrics = catalogue.joined(separator: "\n").matches(of: /static let (\w+) = Metric/)
         #expect(metrics.count == MetricCatalog.all.count)
         for metric in metrics {
             let use = "MetricCatalog.\(metric.1)"

@@ -221,6 +221,7 @@ import Testing
         #expect(off.flowControl == nil)
         #expect(off.notices.map(\.keyPath) == ["flowControl"])
         #expect(off.saturationDetector == .concurrency(WeightedConcurrencyDetector()))
+        #expect(off.namesSaturationDetector)
         let flow = try #require(try read(head + "featureGates: [flowControl]\n" + section).flowControl)
         #expect(flow.maxBytes == 2_147_483_648)
         #expect(flow.maxRequests == 10_000)
@@ -292,5 +293,17 @@ import Testing
         #expect(configuration.notices.count == 7)
         let first = try #require(configuration.notices.first)
         #expect(first.description.hasPrefix("epp.yaml:4:9: plugins[0].type: token-producer is ignored: Weir's own"))
+    }
+
+    @Test(arguments: [
+        ("", false), ("flowControl: {saturationDetector: {pluginRef: utilization-detector}}", true),
+        ("saturationDetector: {pluginRef: utilization-detector}", true),
+        ("plugins: [{type: utilization-detector}]", true),
+        ("plugins: [{type: concurrency-detector}]", false),
+    ])
+    func aDetectorThatIsNamedIsToldFromTheDefault(sections: String, isNamed: Bool) throws {
+        let head = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n"
+        let configuration = try EndpointPickerConfiguration.parse(head + sections, file: "f")
+        #expect(configuration.namesSaturationDetector == isNamed)
     }
 }

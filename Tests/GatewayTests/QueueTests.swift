@@ -120,22 +120,30 @@ struct QueueTests {
         }
     }
 
-    @Test("the first token of an answer in one piece is assumed, that of a stream is waited for")
+    @Test("the first token of an answer in one piece is assumed, but not before that of a stream that came earlier")
     func unseenFirstToken() async throws {
         let upstream = try await TestUpstream.start()
         try await TestGateway.with(TestGateway.pool([upstream.port])) { test in
-            let streaming = try await test.connect()
-            streaming.post(#"{"model":"m","stream":true}"#)
-            let stream = await upstream.requests.next()
             let whole = try await test.connect()
             whole.post(#"{"model":"m","stream":false}"#)
             let request = await upstream.requests.next()
+            let streaming = try await test.connect()
+            streaming.post(#"{"model":"m","stream":true}"#)
+            let stream = await upstream.requests.next()
             await test.until { $0.endpoints[0].load.requestsAwaitingFirstToken == 1 }
+            let later = try await test.connect()
+            later.post(#"{"model":"m","stream":false}"#)
+            let last = await upstream.requests.next()
             request.answer("{}")
             #expect(await whole.readResponse()?.status == 200)
-            #expect(test.pool.endpoints[0].load.requestsAwaitingFirstToken == 1)
-            stream.answer("{}")
+            #expect(test.pool.endpoints[0].load.requestsAwaitingFirstToken == 2)
+            stream.begin()
+            stream.send("data: {}\n\n")
+            await test.until { $0.endpoints[0].load.requestsAwaitingFirstToken == 0 }
+            stream.end()
+            last.answer("{}")
             #expect(await streaming.readResponse()?.status == 200)
+            #expect(await later.readResponse()?.status == 200)
         }
     }
 

@@ -27,9 +27,7 @@ struct WorldTests {
     }
 
     private func weir(_ setup: WorldSetup, harvest: HarvestConfiguration = .init()) -> WeirDispatcher {
-        WeirDispatcher(
-            engine: setup.engineConfiguration, replicas: setup.replicas, harvest: harvest,
-            hidesLengths: setup.hidesLengths)
+        WeirDispatcher(replicas: setup.replicas, harvest: harvest, hidesLengths: setup.hidesLengths)
     }
 
     @Test("Every real-time request ends and every batch request is somewhere", arguments: allPolicies)

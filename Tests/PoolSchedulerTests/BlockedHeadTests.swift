@@ -16,7 +16,8 @@ import Testing
         #expect(scheduler.submit(large(1, promptTokens: 60_000), now: .zero).started == [1])
         #expect(scheduler.submit(large(2, promptTokens: 60_000), now: .zero).isEmpty)
         #expect(scheduler.submit(chat(3), now: .zero).isEmpty)
-        #expect(scheduler.tick(now: Instant(seconds: 0.05)).isEmpty, "60 000 tokens ahead of it take 1.2 s of its second")
+        #expect(
+            scheduler.tick(now: Instant(seconds: 0.05)).isEmpty, "60 000 tokens ahead of it take 1.2 s of its second")
         scheduler.firstToken(1, now: Instant(seconds: 1.2))
         #expect(scheduler.tick(now: Instant(seconds: 1.25)).started == [3])
         #expect(scheduler.finished(1, AnswerFacts(outputTokens: 100), now: Instant(seconds: 2)).started == [2])
