@@ -155,38 +155,4 @@ struct DecisionTests {
             #expect(cached[home] > 9000 && cached[1 - home] == 0, "\(cached)")
         }
     }
-
-    @Test("a request that cannot be answered in its time is told so at once")
-    func infeasible() async throws {
-        let upstream = try await TestUpstream.start()
-        var admission = AdmissionConfiguration()
-        admission.feasibility = DeadlineFeasibility(trustedDispatches: 1)
-        try await TestGateway.with(TestGateway.pool([upstream.port], slots: 1, admission: admission)) { test in
-            var clients: [TestClient] = []
-            for number in 0..<40 {
-                let client = try await test.connect()
-                client.post(body(tokens: 5000))
-                clients.append(client)
-                await test.until { $0.requests == number + 1 }
-            }
-            let hasty = try await test.connect()
-            var response: TestClient.Response?
-            // What waits has to drain for a while before anybody is refused for it.
-            for _ in 0..<30 {
-                try await Task.sleep(for: .milliseconds(30))
-                await upstream.requests.next().answer("{}")
-                hasty.post(smallBody, headers: ["x-llm-d-inference-ttl: 1ms"])
-                response = await hasty.readResponse()
-                if response?.body.contains("deadline_infeasible") == true { break }
-            }
-            let refused = try #require(response)
-            #expect(refused.status == 429)
-            #expect((refused.headers["retry-after"].flatMap { Int($0) } ?? 0) >= 1)
-            let error = try #require(try json(refused.body)["error"] as? [String: Any])
-            #expect(error["code"] as? String == "deadline_infeasible")
-            #expect(error["type"] is String)
-            #expect((error["message"] as? String)?.contains("could be answered in about") == true)
-            for client in clients { client.close() }
-        }
-    }
 }
