@@ -40,7 +40,7 @@ struct RewriteTests {
             request.answer("{}")
             #expect(await client.readResponse()?.status == 200)
             #expect(await test.observer.records.next().error == nil)
-            test.expectIdle()
+            await test.becomesIdle()
         }
     }
 
@@ -73,7 +73,7 @@ struct RewriteTests {
             #expect(request.head.headers["content-length"] == [String(expected.utf8.count)])
             request.answer("{}")
             #expect(await client.readResponse()?.status == 200)
-            test.expectIdle()
+            await test.becomesIdle()
         }
     }
 
@@ -164,7 +164,7 @@ struct RewriteTests {
             let response = try #require(await client.readResponse())
             #expect(response.status == 503)
             #expect(response.body.contains(#""code":"no_endpoints""#))
-            test.expectIdle()
+            await test.becomesIdle()
         }
     }
 

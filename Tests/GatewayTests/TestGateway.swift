@@ -69,6 +69,12 @@ struct TestGateway {
         while !condition(pool) { await Task.yield() }
     }
 
+    /// Waits for the end of what has been answered already, and checks that nothing is left of it.
+    func becomesIdle(sourceLocation: SourceLocation = #_sourceLocation) async {
+        while gateway.status().requests > 0 || pool.requests > 0 { await Task.yield() }
+        expectIdle(sourceLocation: sourceLocation)
+    }
+
     /// Checks that nothing is counted as running, waiting or held.
     func expectIdle(sourceLocation: SourceLocation = #_sourceLocation) {
         let status = gateway.status()
