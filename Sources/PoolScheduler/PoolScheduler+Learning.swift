@@ -88,7 +88,7 @@ extension PoolScheduler {
         else { return }
         let index = placement.endpoint.index
         let end = ledgers[index].history.reading(endpoints[index].capacity.stepTime, now: now)
-        let steps = Double(max(1, outputTokens - 1))
+        let steps = Double(max(1, min(max(0, outputTokens), Self.promptTokenLimit) - 1))
         ledgers[index].harvest.realtimeFinished(
             RealtimeOutcome(
                 ttftMilliseconds: (first - placement.started).milliseconds,

@@ -2,8 +2,8 @@ import Admission
 import Basics
 import InferenceAPI
 public import Pool
-public import Prediction
-public import PrefixIndex
+import Prediction
+import PrefixIndex
 public import Routing
 
 /// Where a real-time request goes.
@@ -143,7 +143,9 @@ extension PoolScheduler {
             entry.request.cachedPromptTokens,
             index.calibratedTokens(
                 foundTokens(of: entry, blocks: Int(table.cachedBlocks[number]), at: number), endpoint: number))
-        if let session = entry.request.session, let turn = sessions.turn(of: session, now: now),
+        // Where the text is known it speaks for itself: a session must not make an uncached prompt look cheap.
+        if entry.request.promptBlocks.hashes.isEmpty, let session = entry.request.session,
+            let turn = sessions.turn(of: session, now: now),
             turn.endpoint == number, emptied[number].map({ turn.at > $0 }) ?? true
         {
             tokens = max(tokens, turn.tokens)
@@ -192,9 +194,6 @@ extension PoolScheduler {
     /// An endpoint emptied its cache, or nobody knows any more what is in it.
     public mutating func blocksCleared(at id: EndpointID) { index.clearPrecise(endpoint: id.index) }
 
-    /// What the prefix index holds, for metrics.
-    public var prefixStatistics: PrefixIndexStatistics { index.statistics }
-
     /// What the latency of a request depends on at an endpoint now.
     mutating func latencyFeatures(
         of demand: RequestDemand, cachedTokens: Int, at number: Int, now: Instant
@@ -230,14 +229,6 @@ extension PoolScheduler {
         held.values[place].placement?.output = (
             features, predictor.tpotMilliseconds(endpoint: number, features)
         )
-    }
-
-    /// How good the predicted times to first token have been at an endpoint lately.
-    public func predictionAccuracy(of id: EndpointID) -> PredictionAccuracy { predictor.accuracy(endpoint: id.index) }
-
-    /// How good the predicted times per output token have been at an endpoint lately.
-    public func outputPredictionAccuracy(of id: EndpointID) -> PredictionAccuracy {
-        predictor.outputAccuracy(endpoint: id.index)
     }
 
     /// Notes what a complete answer says about the expectations with which its request was placed.

@@ -179,12 +179,17 @@ public struct PoolScheduler: Sendable {
         settle(
             entry,
             used: TokenUse(
-                uncachedInputTokens: answer.promptTokens.map {
-                    $0 - (answer.cachedPromptTokens ?? placement.cachedPromptTokens)
-                }
-                    ?? entry.demand.uncachedPromptTokens,
+                uncachedInputTokens: uncachedTokens(of: answer, placement) ?? entry.demand.uncachedPromptTokens,
                 outputTokens: outputTokens ?? entry.demand.expectedOutputTokens), now: now)
         return placeWaiting(now: now)
+    }
+
+    /// Prompt tokens that the engine computed, if the answer tells its prompt's length.
+    private func uncachedTokens(of answer: AnswerFacts, _ placement: Placement) -> Int? {
+        answer.promptTokens.map { told in
+            let prompt = min(max(0, told), Self.promptTokenLimit)
+            return prompt - min(max(0, answer.cachedPromptTokens ?? placement.cachedPromptTokens), prompt)
+        }
     }
 
     /// A request ended otherwise: its client left, its endpoint failed it for good, or its shell gave it up.
@@ -215,6 +220,7 @@ public struct PoolScheduler: Sendable {
 
     /// An endpoint went down or came back. Requests in flight on it are the shell's to report.
     public mutating func endpointChanged(_ id: EndpointID, isUp: Bool, now: Instant) -> [SchedulerAction] {
+        considered = nil
         endpoints[id.index].isUp = isUp
         if !isUp {
             forgetSpeed(of: id.index)

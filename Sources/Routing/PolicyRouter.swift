@@ -3,11 +3,6 @@ import Pool
 
 /// A `RoutingPolicy` made executable for the endpoints of one pool.
 public struct PolicyRouter: Sendable {
-    private enum Kind: Sendable {
-        case cost(CostRouter)
-        case weighted(WeightedPipeline)
-    }
-
     /// What was chosen for one request.
     public struct Choice: Sendable {
         /// The endpoint's place in the table.
@@ -19,7 +14,9 @@ public struct PolicyRouter: Sendable {
 
     /// The policy.
     public let policy: RoutingPolicy
-    private var kind: Kind
+    /// One of the two is there; apart, so that each is changed in place.
+    private var cost: CostRouter?
+    private var pipeline: WeightedPipeline?
 
     /// Makes a policy executable.
     ///
@@ -28,36 +25,28 @@ public struct PolicyRouter: Sendable {
     ///   - seed: of everything drawn at random.
     public init(_ policy: RoutingPolicy, identities: [CandidateTable.Identity], seed: UInt64) {
         self.policy = policy
-        kind =
-            switch policy {
-            case .cost(let configuration): .cost(CostRouter(configuration: configuration))
-            case .weighted(let policy): .weighted(WeightedPipeline(policy, identities: identities, seed: seed))
-            }
+        switch policy {
+        case .cost(let configuration): cost = CostRouter(configuration: configuration)
+        case .weighted(let policy): pipeline = WeightedPipeline(policy, identities: identities, seed: seed)
+        }
     }
 
     /// Chooses an endpoint; nil if none can take the request now.
     public mutating func pick(
         _ request: RoutingRequest, among table: CandidateTable, wantsScores: Bool = false, now: Instant
     ) -> Choice? {
-        switch kind {
-        case .cost(var router):
-            let picked = router.pick(request, among: table)
-            kind = .cost(router)
-            return picked.map { Choice(endpoint: $0, scores: [:]) }
-        case .weighted(var pipeline):
-            let decision = pipeline.pick(for: request, among: table, now: now, wantsReceipt: wantsScores)
-            kind = .weighted(pipeline)
+        if let decision = pipeline?.pick(for: request, among: table, now: now, wantsReceipt: wantsScores) {
             guard let endpoint = decision.endpoint else { return nil }
             return Choice(
                 endpoint: endpoint.index, scores: decision.receipt.map(Self.scores) ?? [:], decision: decision)
         }
+        return cost?.pick(request, among: table).map { Choice(endpoint: $0, scores: [:]) }
     }
 
     /// The request goes where it was decided; what the policy remembers of that is noted.
     public mutating func follow(_ choice: Choice, for request: RoutingRequest, now: Instant) {
-        guard case .weighted(var pipeline) = kind, let decision = choice.decision else { return }
-        pipeline.picked(decision, for: request, endpoint: EndpointID(choice.endpoint), now: now)
-        kind = .weighted(pipeline)
+        guard let decision = choice.decision else { return }
+        pipeline?.picked(decision, for: request, endpoint: EndpointID(choice.endpoint), now: now)
     }
 
     private static func scores(_ receipt: WeightedReceipt) -> [Int: [String: Float]] {

@@ -65,13 +65,13 @@ import Testing
         request.id = 2
         #expect(scheduler.serve(request, now: Instant(seconds: 2)) == home)
         #expect(scheduler.expectedCache(of: 2)[home.index] == 6400)
-        #expect(scheduler.predictionAccuracy(of: home).count == 2)
+        #expect(scheduler.endpointInsights(home.index..<home.index + 1).first?.ttft.count == 2)
         _ = scheduler.endpointChanged(home, isUp: false, now: Instant(seconds: 4))
         _ = scheduler.endpointChanged(home, isUp: true, now: Instant(seconds: 5))
         request.id = 3
         _ = scheduler.submit(request, now: Instant(seconds: 6))
         #expect(scheduler.expectedCache(of: 3) == [0, 0], "neither its text nor its session is there any more")
-        #expect(scheduler.predictionAccuracy(of: home).count == 0)
+        #expect(scheduler.endpointInsights(home.index..<home.index + 1).first?.ttft.count == 0)
         #expect(scheduler.endpointInsights(0..<2)[home.index].cachedTokens <= 6400)
     }
 
@@ -103,6 +103,17 @@ import Testing
         #expect(scheduler.expectedCache(of: 3)[home.index] == 4300, "its last turn held 4100 and 200 tokens")
         _ = scheduler.submit(request(4, session: "b"), now: Instant(seconds: 2))
         #expect(scheduler.expectedCache(of: 4) == [0, 0, 0, 0])
+    }
+
+    /// Otherwise a client could have its prompts computed for nothing by naming a session.
+    @Test func aSessionDoesNotVouchForATextThatIsKnown() {
+        var scheduler = makeScheduler(endpoints: 2)
+        for id in 1...3 as ClosedRange<UInt64> {
+            var request = turn(id, text: id, blocks: 100)
+            request.session = "a"
+            _ = scheduler.serve(request, now: Instant(seconds: Double(id) * 2))
+            #expect(scheduler.expectedCache(of: id) == [0, 0], "no two of these texts have a beginning in common")
+        }
     }
 
     @Test func whatAnEnginePublishesOverridesWhatIsGuessed() throws {

@@ -29,6 +29,23 @@ import Testing
         }
     }
 
+    /// A label that saturates its endpoints must not stop those who may go elsewhere.
+    @Test func whoMayOnlyGoToAFullEndpointHoldsUpNobodyElse() {
+        var scheduler = makeScheduler(endpoints: 2)
+        var id: UInt64 = 1
+        repeat {
+            var canary = chat(id, of: "canary", promptTokens: 10_000)
+            canary.allowedEndpoints = [EndpointID(0)]
+            _ = scheduler.submit(canary, now: .zero)
+            id += 1
+        } while scheduler.queueDepths.isEmpty && id < 200
+        #expect(scheduler.queueDepths.count == 1, "the canary's endpoint is full, and not for want of places")
+        _ = scheduler.submit(chat(1000, of: "other"), now: .zero)
+        let started = scheduler.tick(now: Instant(seconds: 0.05)).started
+        #expect(started == [1000] || scheduler.endpoints[1].load.requests == 1)
+        #expect(scheduler.queueDepths.first?.requests == 1, "the canary still waits")
+    }
+
     @Test func tokensAreSharedNotRequests() {
         var scheduler = makeScheduler(concurrency: 1)
         _ = scheduler.submit(chat(1, of: "other"), now: .zero)
