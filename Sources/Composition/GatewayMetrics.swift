@@ -8,15 +8,30 @@ import Telemetry
 
 /// Feeds what happens in the gateway into the metrics, the access log and the log.
 final class GatewayMetrics: GatewayObserver {
+    /// The instruments of one band of a pool.
+    private struct BandInstruments {
+        let duration: Histogram
+        let firstToken: Histogram
+        let queue: Histogram
+        /// Requests by the first digit of their status.
+        var requests: [Int: Counter] = [:]
+        /// Made with the first good answer.
+        var tokens: (prompt: Counter, output: Counter)?
+    }
+
+    private struct BandKey: Hashable {
+        let pool: String
+        let priority: Int
+    }
+
     private struct Instruments {
-        var requests: [String: Counter] = [:]
-        var duration: [String: Histogram] = [:]
-        var firstToken: [String: Histogram] = [:]
-        var queue: [String: Histogram] = [:]
-        var dropped: [String: Counter] = [:]
+        var bands: [BandKey: BandInstruments] = [:]
         /// Of pools whose engines have reported cached tokens: until then a zero may mean that they do not tell.
         var cachedShare: [String: [Histogram]] = [:]
     }
+
+    /// Bands that are remembered; pools and priorities are bounded by configuration, and the registry bounds its series.
+    private static let bandLimit = 4096
 
     private let registry: MetricsRegistry
     private let accessLog: AccessLog?
@@ -51,31 +66,11 @@ final class GatewayMetrics: GatewayObserver {
 
     private func observe(_ record: RequestRecord) {
         let pool = record.pool ?? "none"
-        let band = String(record.priority)
-        let workClass = record.workClass == .realtime ? "realtime" : "async"
-        let status = "\(record.status / 100)xx"
-        let key = "\(pool)/\(band)"
-        let dropReason = record.error?.dropReason?.rawValue
+        let isGoodAnswer = record.status < 400 && !record.isLocal
+        let key = BandKey(pool: pool, priority: record.priority)
         let handles = instruments.withLock { instruments in
-            (
-                requests: Self.handle(&instruments.requests, "\(key)/\(status)") {
-                    registry.instrument(MetricCatalog.requests, pool, band, status)
-                },
-                duration: Self.handle(&instruments.duration, key) {
-                    registry.instrument(MetricCatalog.requestDuration, pool, band)
-                },
-                firstToken: Self.handle(&instruments.firstToken, key) {
-                    registry.instrument(MetricCatalog.timeToFirstToken, pool, band)
-                },
-                queue: Self.handle(&instruments.queue, key) {
-                    registry.instrument(MetricCatalog.gatewayQueue, pool, band)
-                },
-                dropped: dropReason.map { reason in
-                    Self.handle(&instruments.dropped, "\(pool)/\(reason)") {
-                        registry.instrument(MetricCatalog.dropped, pool, reason)
-                    }
-                }
-            )
+            if instruments.bands[key] == nil, instruments.bands.count >= Self.bandLimit { instruments.bands = [:] }
+            return handles(in: &instruments.bands[key, default: newBand(key)], key, record, isGoodAnswer: isGoodAnswer)
         }
         handles.requests.increment()
         // How long somebody waited for a queue's result, or how fast a question about one was answered, is no duration of
@@ -83,16 +78,48 @@ final class GatewayMetrics: GatewayObserver {
         if !record.isLocal { handles.duration.observe(record.endedAfter.seconds) }
         if record.isStreamed, let first = record.firstByteAfter { handles.firstToken.observe(first.seconds) }
         if let placed = record.placedAfter { handles.queue.observe(placed.seconds) }
-        handles.dropped?.increment()
+        if let reason = record.error?.dropReason {
+            registry.instrument(MetricCatalog.dropped, pool, reason.rawValue).increment()
+        }
         if record.clientLeft { registry.instrument(MetricCatalog.aborted, pool, "client").increment() }
         if record.isCut { registry.instrument(MetricCatalog.aborted, pool, "endpoint").increment() }
-        if record.status < 400, !record.isLocal {
-            let prompt = record.usage?.promptTokens ?? record.estimatedPromptTokens
-            registry.instrument(MetricCatalog.promptTokens, pool, workClass).increment(by: prompt)
-            registry.instrument(MetricCatalog.outputTokens, pool, workClass)
-                .increment(by: record.usage?.completionTokens ?? record.outputEvents)
+        if let tokens = handles.tokens {
+            tokens.prompt.increment(by: record.usage?.promptTokens ?? record.estimatedPromptTokens)
+            tokens.output.increment(by: record.usage?.completionTokens ?? record.outputEvents)
             if let usage = record.usage, usage.promptTokens > 0 { observeCachedShare(of: usage, pool: pool) }
         }
+    }
+
+    private typealias Handles = (
+        requests: Counter, duration: Histogram, firstToken: Histogram, queue: Histogram,
+        tokens: (prompt: Counter, output: Counter)?
+    )
+
+    private func newBand(_ key: BandKey) -> BandInstruments {
+        let band = String(key.priority)
+        return BandInstruments(
+            duration: registry.instrument(MetricCatalog.requestDuration, key.pool, band),
+            firstToken: registry.instrument(MetricCatalog.timeToFirstToken, key.pool, band),
+            queue: registry.instrument(MetricCatalog.gatewayQueue, key.pool, band))
+    }
+
+    /// What one request is counted by; `tokens` is nil where it has no good answer.
+    private func handles(
+        in band: inout BandInstruments, _ key: BandKey, _ record: RequestRecord, isGoodAnswer: Bool
+    ) -> Handles {
+        let digit = record.status / 100
+        let requests =
+            band.requests[digit]
+            ?? registry.instrument(MetricCatalog.requests, key.pool, String(key.priority), "\(digit)xx")
+        band.requests[digit] = requests
+        if isGoodAnswer, band.tokens == nil {
+            let workClass = record.workClass == .realtime ? "realtime" : "async"
+            band.tokens = (
+                registry.instrument(MetricCatalog.promptTokens, key.pool, workClass),
+                registry.instrument(MetricCatalog.outputTokens, key.pool, workClass)
+            )
+        }
+        return (requests, band.duration, band.firstToken, band.queue, isGoodAnswer ? band.tokens : nil)
     }
 
     private func observeCachedShare(of usage: TokenUsage, pool: String) {
@@ -107,16 +134,6 @@ final class GatewayMetrics: GatewayObserver {
         }
         let share = min(max(0, Double(usage.cachedPromptTokens) / Double(usage.promptTokens)), 1)
         for histogram in handles { histogram.observe(share) }
-    }
-
-    private static func handle<Instrument>(
-        _ made: inout [String: Instrument], _ key: String, make: () -> Instrument
-    ) -> Instrument {
-        if let instrument = made[key] { return instrument }
-        let instrument = make()
-        // Bands and pools are bounded by configuration, reasons by an enumeration; the registry bounds its series too.
-        if made.count < 4096 { made[key] = instrument }
-        return instrument
     }
 }
 

@@ -24,6 +24,14 @@ struct RequestHeadFacts {
     /// Whether there are headers that speak to this gateway alone.
     private(set) var hasOwnHeaders = false
 
+    /// A bit for the length of each header's name, by which most questions for a header are answered.
+    private var nameLengths: UInt64 = 0
+
+    /// Whether there may be a header of this name.
+    func mayHave(_ name: String) -> Bool { nameLengths & Self.lengthBit(of: name) != 0 }
+
+    private static func lengthBit(of name: String) -> UInt64 { 1 << UInt64(min(name.utf8.count, 63)) }
+
     /// What is to become of the request, if it says.
     var mode: String? { newestMode ?? olderMode }
 
@@ -32,6 +40,7 @@ struct RequestHeadFacts {
 
     init(_ headers: HTTPHeaders) {
         for (name, value) in headers {
+            nameLengths |= Self.lengthBit(of: name)
             switch name.utf8.count {
             case 4 where MessageHeaders.same(name, "host"): hosts += 1
             case 6 where MessageHeaders.same(name, "expect"):

@@ -81,7 +81,7 @@ final class RequestReader {
         if !access.tenant.isEmpty { request.fairnessID = access.tenant }
         request.announcedBytes = facts.announcedBytes
         request.hasBody = facts.hasBody
-        request.session = Self.session(of: head, headers: loop.core.configuration.sessionHeaders)
+        request.session = Self.session(of: head, facts, headers: loop.core.configuration.sessionHeaders)
         if isTrusted, facts.hasControlHeaders {
             request.ttftLimitMilliseconds = Self.milliseconds(HeaderName.ttftMilliseconds, head)
             request.tpotLimitMilliseconds = Self.milliseconds(HeaderName.tpotMilliseconds, head)
@@ -172,8 +172,10 @@ final class RequestReader {
     }
 
     /// The session that a request belongs to, by the first of these headers that names one.
-    private static func session(of head: HTTPRequestHead, headers names: [String]) -> String? {
-        for name in names {
+    private static func session(
+        of head: HTTPRequestHead, _ facts: RequestHeadFacts, headers names: [String]
+    ) -> String? {
+        for name in names where facts.mayHave(name) {
             if let value = head.headers.first(name: name), RequestHeadFacts.isShortName(value) { return value }
         }
         return nil

@@ -34,10 +34,25 @@ enum BlockHash {
 
     /// The hash of `bytes`, of any length: a chain of blocks whose last one is filled with zeros, and the length.
     static func hash(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
-        var splitter = BlockSplitter()
         var digest = key0
-        splitter.append(bytes) { digest = mix(digest, $0) }
-        return mix(mix(digest, splitter.hashOfRest()), UInt64(truncatingIfNeeded: bytes.count))
+        var offset = 0
+        if let base = bytes.baseAddress {
+            while bytes.count - offset >= blockBytes {
+                digest = mix(digest, hash(block: base + offset))
+                offset += blockBytes
+            }
+        }
+        let rest = hashOfPart(UnsafeRawBufferPointer(rebasing: bytes[offset...]))
+        return mix(mix(digest, rest), UInt64(truncatingIfNeeded: bytes.count))
+    }
+
+    /// The hash of a block that is not full: filled with zeros, and of its length.
+    static func hashOfPart(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
+        withUnsafeTemporaryAllocation(byteCount: blockBytes, alignment: 8) { block in
+            block.initializeMemory(as: UInt8.self, repeating: 0)
+            block.copyMemory(from: bytes)
+            return mix(block.baseAddress.map { hash(block: $0) } ?? 0, UInt64(bytes.count))
+        }
     }
 
     /// Folds two words into one; neither can hide the other.

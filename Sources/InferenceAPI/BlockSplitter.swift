@@ -28,10 +28,7 @@ struct BlockSplitter: Sendable {
 
     /// The hash of the block that is not full, filled with zeros, and of its length.
     func hashOfRest() -> UInt64 {
-        var block = [UInt8](repeating: 0, count: BlockHash.blockBytes)
-        for index in 0..<restBytes { block[index] = buffer[index] }
-        let hash = block.withUnsafeBytes { $0.baseAddress.map(BlockHash.hash(block:)) ?? 0 }
-        return BlockHash.mix(hash, UInt64(restBytes))
+        buffer.withUnsafeBytes { BlockHash.hashOfPart(UnsafeRawBufferPointer(rebasing: $0[..<restBytes])) }
     }
 
     @inline(__always)

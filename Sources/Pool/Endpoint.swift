@@ -27,10 +27,6 @@ public struct Endpoint: Sendable {
     ///
     /// An idle endpoint accepts everything: if the request is too large, the engine's own error is the honest answer.
     public func accepts(_ demand: RequestDemand, now: Instant) -> Bool {
-        guard isUp else { return false }
-        let inFlight = load.requests + foreignLoad.requests(now: now)
-        guard inFlight < capacity.maxConcurrentRequests else { return false }
-        guard let kvTokens = capacity.kvTokens, inFlight > 0 else { return true }
-        return load.reservedKVTokens + demand.kvTokens <= kvTokens
+        isUp && capacity.accepts(demand, beside: load, foreignRequests: foreignLoad.requests(now: now))
     }
 }

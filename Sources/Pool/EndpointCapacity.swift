@@ -15,4 +15,13 @@ public struct EndpointCapacity: Hashable, Sendable {
         self.kvTokens = kvTokens
         self.maxConcurrentRequests = maxConcurrentRequests
     }
+
+    /// Whether one more request of `demand` fits beside the load of an endpoint that is up and has, besides, requests in
+    /// flight that others have sent it; see `Endpoint.accepts`.
+    public func accepts(_ demand: RequestDemand, beside load: EndpointLoad, foreignRequests: Int) -> Bool {
+        let inFlight = load.requests + foreignRequests
+        guard inFlight < maxConcurrentRequests else { return false }
+        guard let kvTokens, inFlight > 0 else { return true }
+        return load.reservedKVTokens + demand.kvTokens <= kvTokens
+    }
 }

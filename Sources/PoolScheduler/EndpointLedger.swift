@@ -20,6 +20,8 @@ struct EndpointLedger {
     private(set) var sheddable: [UInt64] = []
     /// Limits on the time per output token of the requests that run here and name one, in milliseconds.
     private var tpotLimits: [Float] = []
+    /// The tightest of them; infinite without one.
+    private(set) var tightestTPOTLimit = Float.infinity
 
     init(harvest: HarvestController, configuredStepTime: StepTimeModel, now: Instant) {
         self.harvest = harvest
@@ -61,17 +63,17 @@ struct EndpointLedger {
         return overtaken
     }
 
-    /// The tightest limit on the time per output token among those who run here; infinite without one.
-    var tightestTPOTLimit: Float { tpotLimits.min() ?? .infinity }
-
     mutating func addTPOTLimit(_ milliseconds: Double?) {
-        if let milliseconds { tpotLimits.append(Float(milliseconds)) }
+        guard let milliseconds else { return }
+        tpotLimits.append(Float(milliseconds))
+        tightestTPOTLimit = min(tightestTPOTLimit, Float(milliseconds))
     }
 
     mutating func removeTPOTLimit(_ milliseconds: Double?) {
         guard let milliseconds, let index = tpotLimits.firstIndex(of: Float(milliseconds)) else { return }
         tpotLimits.swapAt(index, tpotLimits.count - 1)
         tpotLimits.removeLast()
+        tightestTPOTLimit = tpotLimits.min() ?? .infinity
     }
 
     mutating func endedSheddable(_ id: UInt64) {

@@ -4,22 +4,19 @@ import Pool
 import Prediction
 import Routing
 
-/// A request that the scheduler holds: waiting for a place, or placed on an endpoint.
-struct HeldRequest {
+/// What does not change of a request while it is held. It is shared, because requests are looked at, and so copied, often,
+/// and a reference is counted for each string and each array in it.
+final class SubmittedRequest: Sendable {
     let request: PoolRequest
-    let submitted: Instant
-    /// What it takes up: where it runs, once it is placed, and without any cached prompt until then.
-    var demand: RequestDemand
     /// The request as routing sees it.
     let routing: RoutingRequest
-    var placement: Placement?
-    /// Endpoints that failed before answering; not tried again for this request.
-    var failedEndpoints: [EndpointID] = []
+    let time: Instant
+    /// What its flow is charged for it until the truth is known.
+    let expectedUse: TokenUse
 
-    init(request: PoolRequest, submitted: Instant, demand: RequestDemand) {
+    init(_ request: PoolRequest, demand: RequestDemand, now: Instant) {
         self.request = request
-        self.submitted = submitted
-        self.demand = demand
+        time = now
         expectedUse = TokenUse(
             uncachedInputTokens: demand.uncachedPromptTokens, outputTokens: demand.expectedOutputTokens)
         routing = RoutingRequest(
@@ -28,11 +25,27 @@ struct HeldRequest {
             tpotLimitMilliseconds: request.tpotLimitMilliseconds, adapter: request.adapter, session: request.session,
             headers: request.routingHeaders)
     }
+}
+
+/// A request that the scheduler holds: waiting for a place, or placed on an endpoint.
+struct HeldRequest {
+    let submitted: SubmittedRequest
+    /// What it takes up: where it runs, once it is placed, and without any cached prompt until then.
+    var demand: RequestDemand
+    var placement: Placement?
+    /// Endpoints that failed before answering; not tried again for this request.
+    var failedEndpoints: [EndpointID] = []
+
+    init(_ request: PoolRequest, demand: RequestDemand, now: Instant) {
+        submitted = SubmittedRequest(request, demand: demand, now: now)
+        self.demand = demand
+    }
+
+    var request: PoolRequest { submitted.request }
+
+    var routing: RoutingRequest { submitted.routing }
 
     var workClass: WorkClass { WorkClass(priority: request.priority) }
-
-    /// What its flow is charged for it until the truth is known.
-    let expectedUse: TokenUse
 
     /// Whether there may be endpoints that it cannot use though they are up.
     var isSelective: Bool { !failedEndpoints.isEmpty || request.allowedEndpoints != nil }

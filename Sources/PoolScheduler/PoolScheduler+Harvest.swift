@@ -42,19 +42,19 @@ extension PoolScheduler {
     }
 
     /// Calls back the youngest batch requests of an endpoint on which real-time work surges.
-    mutating func brake(_ endpoint: EndpointID, now: Instant) -> [SchedulerAction] {
+    mutating func brake(_ endpoint: EndpointID, now: Instant, into actions: inout [SchedulerAction]) {
         let index = endpoint.index
         let surplus = ledgers[index].harvest.requestsToCallBack(
             from: endpoints[index], backlog: backlog(on: index, now: now), now: now)
-        guard surplus > 0 else { return [] }
-        var actions: [SchedulerAction] = []
-        for id in ledgers[index].sheddable.reversed() where actions.count < surplus {
+        guard surplus > 0 else { return }
+        var calledBack = 0
+        for id in ledgers[index].sheddable.reversed() where calledBack < surplus {
             guard let entry = held[id], mayCallBack(entry) else { continue }
             let lost = lostTokens(entry, now: now)
             guard ledgers[index].harvest.mayWaste(lostTokens: lost) else { break }
             actions.append(callBack(id, from: endpoint, lostTokens: lost, now: now))
+            calledBack += 1
         }
-        return actions
     }
 
     /// Calls batch work back so that a real-time request that waits can be placed: the pool is real-time's in a peak.

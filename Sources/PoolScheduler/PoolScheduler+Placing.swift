@@ -6,20 +6,23 @@ import Prediction
 import Routing
 
 /// Who waits, who starts, and who is turned away.
+///
+/// What looks at many parts of the scheduler is mutating even where it changes none: it is then looked at in place, while
+/// a reading method would be handed a copy of some kilobytes.
 extension PoolScheduler {
-    func waiting(_ entry: HeldRequest) -> WaitingRequest {
+    static func waiting(_ entry: HeldRequest) -> WaitingRequest {
         let request = entry.request
         return WaitingRequest(
-            id: request.id, priority: request.priority, flow: request.flow, enqueued: entry.submitted,
+            id: request.id, priority: request.priority, flow: request.flow, enqueued: entry.submitted.time,
             timeToLive: request.timeToLive, deadline: request.deadline,
             ttftLimit: request.ttftLimitMilliseconds.map { .milliseconds($0) }, bytes: request.bytes,
-            use: entry.expectedUse, countsAgainstLimits: !request.isMessage)
+            use: entry.submitted.expectedUse, countsAgainstLimits: !request.isMessage)
     }
 
     /// Corrects what the flow of a request was charged for it.
     mutating func settle(_ entry: HeldRequest, used: TokenUse, now: Instant) {
         room.settle(
-            flow: entry.request.flow, priority: entry.request.priority, estimated: entry.expectedUse, actual: used,
+            flow: entry.request.flow, priority: entry.request.priority, estimated: entry.submitted.expectedUse, actual: used,
             now: now)
     }
 
@@ -96,7 +99,7 @@ extension PoolScheduler {
     }
 
     /// What a request will take up, as far as can be known; every number in it is bounded, whatever the client wrote.
-    func demand(of request: PoolRequest, _ workClass: WorkClass) -> RequestDemand {
+    mutating func demand(of request: PoolRequest, _ workClass: WorkClass) -> RequestDemand {
         let limit = request.maxOutputTokens.map { max(0, $0) }
         let expected =
             request.runsToLimit
@@ -106,7 +109,9 @@ extension PoolScheduler {
             promptTokens: prompt, expectedOutputTokens: min(expected, Self.outputReservationLimit),
             uncachedPromptTokens: min(max(0, prompt - max(0, request.cachedPromptTokens)), prompt))
         // What no cache can hold is for the engine to refuse; counted, it would hold everybody else up until then.
-        let largest = endpoints.compactMap(\.capacity.kvTokens).max() ?? .max
+        var largest = 0
+        for endpoint in endpoints.indices { largest = max(largest, endpoints[endpoint].capacity.kvTokens ?? 0) }
+        if largest == 0 { largest = .max }
         return demand.kvTokens > largest ? RequestDemand(promptTokens: 0, expectedOutputTokens: 0) : demand
     }
 
@@ -129,7 +134,7 @@ extension PoolScheduler {
             guard let endpoint = picked else { break }
             room.dispatch(head.id, now: now)
             actions.append(place(head.id, on: endpoint, now: now))
-            actions += brake(endpoint, now: now)
+            brake(endpoint, now: now, into: &actions)
         }
         while room.realtimeCount == 0, let head = room.head(realtime: false, now: now), let entry = held[head.id],
             let endpoint = harvestPlace(for: entry, now: now)
@@ -140,8 +145,9 @@ extension PoolScheduler {
         return actions
     }
 
-    func hasUntriedEndpoint(_ entry: HeldRequest) -> Bool {
-        endpoints.indices.contains { endpoints[$0].isUp && entry.mayUse(EndpointID($0)) }
+    mutating func hasUntriedEndpoint(_ entry: HeldRequest) -> Bool {
+        for index in endpoints.indices where endpoints[index].isUp && entry.mayUse(EndpointID(index)) { return true }
+        return false
     }
 
     mutating func place(_ id: UInt64, on endpoint: EndpointID, now: Instant) -> SchedulerAction {
@@ -170,7 +176,7 @@ extension PoolScheduler {
         ledgers[index].history.started(entry.demand, entry.workClass)
         ledgers[index].started(
             id, entry.workClass,
-            assumedFirstToken: entry.request.streams ? nil : now + prefillTime(on: endpoints[index]), now: now)
+            assumedFirstToken: entry.request.streams ? nil : now + Self.prefillTime(endpoints[index].capacity.stepTime, endpoints[index].load), now: now)
         switch entry.workClass {
         case .realtime: ledgers[index].harvest.realtimePlaced(entry.demand, now: now)
         case .sheddable: ledgers[index].harvest.batchPlaced(entry.demand, now: now)
@@ -180,11 +186,10 @@ extension PoolScheduler {
     }
 
     /// When the prompts that wait on an endpoint, the one placed last included, should have been computed.
-    private func prefillTime(on endpoint: Endpoint) -> TimeSpan {
-        let model = endpoint.capacity.stepTime
+    private static func prefillTime(_ model: StepTimeModel, _ load: EndpointLoad) -> TimeSpan {
         let step = model.stepMilliseconds(
-            decodes: endpoint.load.requests, contextTokens: endpoint.load.contextTokens, prefillTokens: 0)
-        let prefill = model.perPrefillTokenMilliseconds * Double(endpoint.load.pendingPrefillTokens)
+            decodes: load.requests, contextTokens: load.contextTokens, prefillTokens: 0)
+        let prefill = model.perPrefillTokenMilliseconds * Double(load.pendingPrefillTokens)
         return .milliseconds(2 * step + prefill)
     }
 

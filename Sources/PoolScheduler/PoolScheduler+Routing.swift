@@ -51,7 +51,9 @@ extension PoolScheduler {
             let cached = cachedPromptTokens(of: entry, at: index, now: now)
             let demand = entry.demand.cached(promptTokens: cached)
             table.isCandidate[index] =
-                endpoints[index].accepts(demand, now: now) && entry.mayUse(EndpointID(index))
+                endpoints[index].isUp
+                && endpoints[index].capacity.accepts(demand, beside: load, foreignRequests: foreign)
+                && entry.mayUse(EndpointID(index))
             table.cachedPromptTokens[index] = Int32(clamping: cached)
             table.inFlightRequests[index] = Int32(clamping: load.requests + foreign)
             table.decodingRequests[index] = Int32(
@@ -138,7 +140,7 @@ extension PoolScheduler {
     }
 
     /// Prompt tokens of a request that an endpoint has cached, as far as is known.
-    private func cachedPromptTokens(of entry: HeldRequest, at number: Int, now: Instant) -> Int {
+    private mutating func cachedPromptTokens(of entry: HeldRequest, at number: Int, now: Instant) -> Int {
         var tokens = max(
             entry.request.cachedPromptTokens,
             index.calibratedTokens(
@@ -154,7 +156,7 @@ extension PoolScheduler {
     }
 
     /// How many tokens so many blocks of a prompt are, by the kind of blocks that the endpoint is matched by.
-    private func foundTokens(of entry: HeldRequest, blocks: Int, at number: Int) -> Int {
+    private mutating func foundTokens(of entry: HeldRequest, blocks: Int, at number: Int) -> Int {
         let isExact = index.isPrecise(endpoint: number) && !entry.request.tokenBlocks.hashes.isEmpty
         let prompt = isExact ? entry.request.tokenBlocks : entry.request.promptBlocks
         return prompt.tokens(inBlocks: blocks, promptTokens: entry.demand.promptTokens)
@@ -281,7 +283,7 @@ extension PoolScheduler {
         decisions.note(
             entry.request.id,
             DecisionReceipt(
-                policy: router.policy.name, decided: now, waited: now - entry.submitted, candidates: candidates,
+                policy: router.policy.name, decided: now, waited: now - entry.submitted.time, candidates: candidates,
                 picked: choice.endpoint))
     }
 }

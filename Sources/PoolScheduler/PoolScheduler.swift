@@ -108,15 +108,17 @@ public struct PoolScheduler: Sendable {
         counters.submitted[workClass] += 1
         if isDraining { return [reject(request.id, .shuttingDown, priority: request.priority)] }
         let demand = demand(of: request, workClass)
-        let entry = HeldRequest(request: request, submitted: now, demand: demand)
+        let entry = HeldRequest(request, demand: demand, now: now)
         guard request.isMessage ? request.allowedEndpoints?.isEmpty != true : hasUntriedEndpoint(entry) else {
             return [reject(request.id, .noEndpoints, priority: request.priority)]
         }
         held[request.id] = entry
-        let waiting = waiting(entry)
+        let waiting = Self.waiting(entry)
         if workClass == .realtime, room.realtimeCount == 0, let endpoint = pick(for: entry, now: now) {
             room.dispatchedWithoutWaiting(waiting, now: now)
-            return [place(request.id, on: endpoint, now: now)] + brake(endpoint, now: now)
+            var actions = [place(request.id, on: endpoint, now: now)]
+            brake(endpoint, now: now, into: &actions)
+            return actions
         }
         if let late = tooLate(waiting, entry, now: now) {
             held[request.id] = nil
@@ -179,15 +181,15 @@ public struct PoolScheduler: Sendable {
         settle(
             entry,
             used: TokenUse(
-                uncachedInputTokens: uncachedTokens(of: answer, placement) ?? entry.demand.uncachedPromptTokens,
+                uncachedInputTokens: Self.uncachedTokens(of: answer, placement) ?? entry.demand.uncachedPromptTokens,
                 outputTokens: outputTokens ?? entry.demand.expectedOutputTokens), now: now)
         return placeWaiting(now: now)
     }
 
     /// Prompt tokens that the engine computed, if the answer tells its prompt's length.
-    private func uncachedTokens(of answer: AnswerFacts, _ placement: Placement) -> Int? {
+    private static func uncachedTokens(of answer: AnswerFacts, _ placement: Placement) -> Int? {
         answer.promptTokens.map { told in
-            let prompt = min(max(0, told), Self.promptTokenLimit)
+            let prompt = min(max(0, told), promptTokenLimit)
             return prompt - min(max(0, answer.cachedPromptTokens ?? placement.cachedPromptTokens), prompt)
         }
     }
@@ -208,8 +210,8 @@ public struct PoolScheduler: Sendable {
         settle(entry, used: .none, now: now)
         held[id]?.placement = nil
         held[id]?.failedEndpoints.append(placement.endpoint)
-        guard held[id].map(hasUntriedEndpoint) ?? false, !entry.request.isMessage,
-            case .admitted(let evicted) = room.insert(waiting(entry), now: now)
+        guard held[id].map({ hasUntriedEndpoint($0) }) ?? false, !entry.request.isMessage,
+            case .admitted(let evicted) = room.insert(Self.waiting(entry), now: now)
         else {
             held[id] = nil
             return [reject(id, .endpointsFailed, priority: entry.request.priority)] + placeWaiting(now: now)
@@ -265,7 +267,7 @@ public struct PoolScheduler: Sendable {
             assumeFirstTokens(on: index, now: now)
             ledgers[index].harvest.tick(
                 endpoint: endpoints[index], backlog: backlog(on: index, now: now), now: now)
-            actions += brake(EndpointID(index), now: now)
+            brake(EndpointID(index), now: now, into: &actions)
         }
         actions += placeWaiting(now: now)
         return actions + placeBehindHeads(now: now)
