@@ -70,7 +70,7 @@ final class GatewayMetrics: GatewayObserver {
         let key = BandKey(pool: pool, priority: record.priority)
         let handles = instruments.withLock { instruments in
             if instruments.bands[key] == nil, instruments.bands.count >= Self.bandLimit { instruments.bands = [:] }
-            return handles(in: &instruments.bands[key, default: newBand(key)], key, record, isGoodAnswer: isGoodAnswer)
+            return counted(in: &instruments.bands[key, default: newBand(key)], key, record, isGoodAnswer: isGoodAnswer)
         }
         handles.requests.increment()
         // How long somebody waited for a queue's result, or how fast a question about one was answered, is no duration of
@@ -104,7 +104,7 @@ final class GatewayMetrics: GatewayObserver {
     }
 
     /// What one request is counted by; `tokens` is nil where it has no good answer.
-    private func handles(
+    private func counted(
         in band: inout BandInstruments, _ key: BandKey, _ record: RequestRecord, isGoodAnswer: Bool
     ) -> Handles {
         let digit = record.status / 100

@@ -129,8 +129,9 @@ final class ControlPlane {
         // A server without a health page is there all the same; one that reports trouble is not.
         case .probe: return status < 500
         case .models:
-            guard status == 200, let models = ModelList.names(in: Array(body.readableBytesView)) else { return false }
-            discovered(models, by: watch, pool: pool)
+            guard status == 200, let models = ModelList.entries(in: Array(body.readableBytesView)) else { return false }
+            core.directory.noteAdapters(models.filter(\.isAdapter).map(\.name), pool: watch.pool)
+            discovered(models.map(\.name), by: watch, pool: pool)
             return true
         case .metrics:
             guard status == 200 else { return false }
@@ -138,6 +139,9 @@ final class ControlPlane {
                 if watch.profile == nil { watch.profile = EngineProfile.detect(page: page) }
                 if let profile = watch.profile {
                     let metrics = ScrapedMetrics(page: page, profile: profile)
+                    if let adapters = metrics.adapters {
+                        core.directory.noteAdapters(adapters.active + adapters.waiting, pool: watch.pool)
+                    }
                     pool.scraped(watch.id, metrics, engine: profile.name)
                 }
             }

@@ -12,6 +12,8 @@ import Synchronization
 final class Exchange {
     /// A refused request's body is read to its end if it is no longer than this, so that its connection can be kept.
     private static let discardLimitBytes = 64 << 10
+    /// Longer values of headers that a routing policy reads are ignored.
+    private static let routingHeaderLimitBytes = 512
     /// Output events between two reports of progress to the scheduler.
     private static let eventsPerReport = 32
 
@@ -37,6 +39,8 @@ final class Exchange {
     private var bodyGrowth = 0
     /// The only endpoints that it may go to.
     private var allowedEndpoints: [EndpointID]?
+    /// The LoRA adapter that it wants.
+    private var adapter: String?
 
     // Its place.
     private var pool: PoolShell?
@@ -194,7 +198,6 @@ final class Exchange {
 
     private func route() {
         facts = scanner.facts
-        promptChain = scanner.promptChain
         hasWholePrompt = machine.isBodyComplete
         estimatedPromptTokens = facts.estimatedPromptTokens
         if !machine.isBodyComplete, let announcedBytes = request.announcedBytes, facts.totalBytes > 0 {
@@ -206,9 +209,11 @@ final class Exchange {
             return abandon(.refused(.invalidJSON(defect)))
         }
         let target = rewriteTarget
+        promptChain = scanner.promptChain(model: target?.model)
         switch core.directory.pool(for: target?.model ?? facts.model) {
-        case .pool(let pool):
+        case .pool(let pool, let isAdapter):
             self.pool = pool
+            if isAdapter { adapter = target?.model ?? facts.model }
             if let target { rewrite(to: target, in: pool) }
             processorPlace = request.processor.map { ProcessorPlace($0, pool: pool.number) }
             run(machine.routed())
@@ -251,6 +256,18 @@ final class Exchange {
         (request.path == .chatCompletions || request.path == .responses) && facts.choices ?? 1 == 1
     }
 
+    /// The headers that the pool's policy reads; what is too long to be meant for it is left out.
+    private var routingHeaders: [String: String] {
+        guard let pool, !pool.headersRead.isEmpty else { return [:] }
+        var headers: [String: String] = [:]
+        for name in pool.headersRead {
+            guard let value = request.head.headers.first(name: name), value.utf8.count <= Self.routingHeaderLimitBytes
+            else { continue }
+            headers[name] = value
+        }
+        return headers
+    }
+
     private func submit() {
         let limit: Int? =
             switch request.path {
@@ -270,8 +287,8 @@ final class Exchange {
             isOneSequence: isOneSequence, flow: request.fairnessID ?? "",
             promptBlocks: promptChain.prompt,
             ttftLimitMilliseconds: request.ttftLimitMilliseconds, tpotLimitMilliseconds: request.tpotLimitMilliseconds,
-            session: request.session, allowedEndpoints: allowedEndpoints,
-            isExplained: request.isExplained)
+            adapter: adapter, session: request.session, allowedEndpoints: allowedEndpoints,
+            isExplained: request.isExplained, routingHeaders: routingHeaders)
         if request.isExplained, let pool { core.decisions.note(request.requestID, .init(pool: pool, id: id)) }
         pool?.submit(poolRequest, from: NIOLoopBound(self, eventLoop: loop.eventLoop))
     }
@@ -360,7 +377,12 @@ final class Exchange {
         releaseHeldBody()
         firstByteAt = GatewayClock.now()
         pool?.firstToken(id)
-        guard let answerHead, let endpoint else { return }
+        guard var answerHead, let endpoint else { return }
+        if let pool, let endpointID, !pool.answerHeaders.isEmpty {
+            for (name, value) in pool.answerHeaders[endpointID.index] {
+                answerHead.headers.replaceOrAdd(name: name, value: value)
+            }
+        }
         sink?.answerBegan(
             AnswerHead(
                 head: answerHead, requestID: request.requestID, isEventStream: isEventStream, endpoint: endpoint.name))

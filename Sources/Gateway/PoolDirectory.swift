@@ -3,7 +3,8 @@ import Synchronization
 /// Which pool serves which model: an immutable snapshot, replaced when a pool's endpoints have told their models.
 final class PoolDirectory: Sendable {
     enum Answer {
-        case pool(PoolShell)
+        /// - isAdapter: whether the model is a LoRA adapter, as far as is known.
+        case pool(PoolShell, isAdapter: Bool)
         case unknownModel
         /// Nobody serves it as far as is known, but a pool has not told its models yet.
         case notKnownYet
@@ -15,7 +16,11 @@ final class PoolDirectory: Sendable {
         var models: [String] = []
         var modelsOfPool: [[String]]
         var hasUndiscovered = false
+        var adaptersOfPool: [Set<String>]
     }
+
+    /// Adapters remembered per pool.
+    private static let adapterLimit = 4096
 
     let pools: [PoolShell]
     private let defaultPool: PoolShell?
@@ -29,9 +34,11 @@ final class PoolDirectory: Sendable {
 
     /// The pool for a request that names `model`.
     func pool(for model: String?) -> Answer {
-        guard let model else { return defaultPool.map(Answer.pool) ?? .noModelNamed }
+        guard let model else { return defaultPool.map { .pool($0, isAdapter: false) } ?? .noModelNamed }
         return snapshot.withLock { snapshot in
-            if let index = snapshot.poolOfModel[model] { return .pool(pools[index]) }
+            if let index = snapshot.poolOfModel[model] {
+                return .pool(pools[index], isAdapter: snapshot.adaptersOfPool[index].contains(model))
+            }
             return snapshot.hasUndiscovered ? .notKnownYet : .unknownModel
         }
     }
@@ -47,14 +54,26 @@ final class PoolDirectory: Sendable {
             guard snapshot.modelsOfPool[pool] != models else { return false }
             var modelsOfPool = snapshot.modelsOfPool
             modelsOfPool[pool] = models
+            let adapters = snapshot.adaptersOfPool
             snapshot = Self.snapshot(modelsOfPool: modelsOfPool)
+            snapshot.adaptersOfPool = adapters
             return true
+        }
+    }
+
+    /// Models of a pool that are LoRA adapters, as its endpoints say; what was noted before stays.
+    func noteAdapters(_ names: [String], pool: Int) {
+        guard !names.isEmpty else { return }
+        snapshot.withLock { snapshot in
+            for name in names where snapshot.adaptersOfPool[pool].count < Self.adapterLimit {
+                snapshot.adaptersOfPool[pool].insert(name)
+            }
         }
     }
 
     /// Where two pools serve one model the first one listed gets it.
     private static func snapshot(modelsOfPool: [[String]]) -> Snapshot {
-        var snapshot = Snapshot(modelsOfPool: modelsOfPool)
+        var snapshot = Snapshot(modelsOfPool: modelsOfPool, adaptersOfPool: modelsOfPool.map { _ in [] })
         for (index, models) in modelsOfPool.enumerated() {
             if models.isEmpty { snapshot.hasUndiscovered = true }
             for model in models where snapshot.poolOfModel[model] == nil { snapshot.poolOfModel[model] = index }

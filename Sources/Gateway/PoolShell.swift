@@ -3,6 +3,7 @@ import Harvest
 import NIOCore
 import Pool
 import PoolScheduler
+import Routing
 import Synchronization
 
 /// Whom the scheduler's decisions are for. Called on its own event loop.
@@ -44,6 +45,10 @@ final class PoolShell: Sendable {
     let number: Int
     /// The endpoints as the sockets see them, in table order.
     let endpoints: [UpstreamEndpoint]
+    /// The request headers that the routing policies read, in lower case.
+    let headersRead: [String]
+    /// What the routing policy adds to the head of answers, by endpoint; empty if it adds nothing.
+    let answerHeaders: [[(name: String, value: String)]]
     private let state: Mutex<State>
 
     /// - Parameter firstEndpoint: the number of the pool's first endpoint among those of all pools.
@@ -57,6 +62,12 @@ final class PoolShell: Sendable {
             admission: settings.admission, harvest: settings.harvest, prefix: settings.prefix,
             routing: settings.routing,
             shadow: settings.shadow)
+        headersRead = Array(Set(settings.routing.headersRead + (settings.shadow?.headersRead ?? []))).sorted()
+        let router = PolicyRouter(
+            settings.routing, identities: configuration.endpoints.map { .init(name: $0.name, labels: $0.labels) },
+            seed: 0)
+        let headers = settings.endpoints.indices.map { router.responseHeaders(for: EndpointID($0)) }
+        answerHeaders = headers.allSatisfy(\.isEmpty) ? [] : headers
         state = Mutex(
             State(
                 scheduler: PoolScheduler(configuration: configuration, now: now),

@@ -38,7 +38,12 @@ public struct RequestBodyScanner: Sendable {
 
     /// The prompt as a chain of hashed blocks, and what continues it by the answer; empty if the scanner was not asked to
     /// hash or the body is malformed. Ask once, when the body has ended: the chain is computed here.
-    public var promptChain: AnswerHasher { malformed == nil ? visitor.promptChain : .none }
+    public var promptChain: AnswerHasher { promptChain(model: nil) }
+
+    /// `promptChain` for the case that the request goes to another model than it names; nil for the one that it names.
+    public func promptChain(model: String?) -> AnswerHasher {
+        malformed == nil ? visitor.promptChain(model: model) : .none
+    }
 
     /// The prompt as a chain of hashed blocks: `promptChain.prompt`.
     public var promptBlocks: PromptBlocks { promptChain.prompt }

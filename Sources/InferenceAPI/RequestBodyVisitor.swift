@@ -56,7 +56,11 @@ struct RequestBodyVisitor: JSONVisitor {
     init(hashesPrompt: Bool) { self.hashesPrompt = hashesPrompt }
 
     /// The prompt's chain; of nothing where it was not asked for.
-    var promptChain: AnswerHasher { hashesPrompt ? hasher.chain(model: model) : .none }
+    ///
+    /// - Parameter name: the model that it goes to; nil for the one that it names.
+    func promptChain(model name: String?) -> AnswerHasher {
+        hashesPrompt ? hasher.chain(model: name ?? model) : .none
+    }
 
     /// - Parameter openStringBytes: the length so far of a string value that has begun and not ended.
     func facts(openStringBytes: Int?) -> RequestBodyFacts {

@@ -37,12 +37,15 @@ public struct EngineProfile: Hashable, Sendable {
     public let metricPrefix: String
     /// Sources in order of preference: of several for one signal, the first that the page has counts.
     public let sources: [Source]
+    /// The series whose labels tell the LoRA adapters; see `AdapterReport`.
+    public let adapters: MetricSpec?
 
     /// Creates a profile.
-    public init(name: String, metricPrefix: String, sources: [Source]) {
+    public init(name: String, metricPrefix: String, sources: [Source], adapters: MetricSpec? = nil) {
         self.name = name
         self.metricPrefix = metricPrefix
         self.sources = sources
+        self.adapters = adapters
     }
 
     /// The engines that Weir knows (reference gaie-protocol.md 3.1), more specific prefixes first.
@@ -69,7 +72,7 @@ public struct EngineProfile: Hashable, Sendable {
             Source(.kvUsage, MetricSpec(name: "vllm:gpu_cache_usage_perc")),
             Source(.kvBlocks, MetricSpec(name: "vllm:cache_config_info"), label: "num_gpu_blocks"),
             Source(.blockSize, MetricSpec(name: "vllm:cache_config_info"), label: "block_size"),
-        ])
+        ], adapters: MetricSpec(name: "vllm:lora_requests_info"))
 
     /// SGLang 0.4 and later, started with `--enable-metrics`.
     public static let sglang = EngineProfile(

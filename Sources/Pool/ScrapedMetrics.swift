@@ -10,17 +10,20 @@ public struct ScrapedMetrics: Hashable, Sendable {
     public var kvBlocks: Int?
     /// Tokens that one KV block holds.
     public var blockSizeTokens: Int?
+    /// Its LoRA adapters.
+    public var adapters: AdapterReport?
 
     /// Creates metrics; nothing is known unless given.
     public init(
         waiting: Int? = nil, running: Int? = nil, kvUsage: Double? = nil, kvBlocks: Int? = nil,
-        blockSizeTokens: Int? = nil
+        blockSizeTokens: Int? = nil, adapters: AdapterReport? = nil
     ) {
         self.waiting = waiting
         self.running = running
         self.kvUsage = kvUsage
         self.kvBlocks = kvBlocks
         self.blockSizeTokens = blockSizeTokens
+        self.adapters = adapters
     }
 
     /// Size of the KV cache in tokens, when both factors are known.
@@ -53,6 +56,7 @@ public struct ScrapedMetrics: Hashable, Sendable {
         running = found(.running).map { Self.count($0.total) }
         kvUsage = found(.kvUsage).map { min($0.total / Double($0.count), 1) }
         kvBlocks = found(.kvBlocks).map { Self.count($0.total) }
+        adapters = profile.adapters.flatMap { AdapterReport(page: page, spec: $0) }
         blockSizeTokens = found(.blockSize).map { Self.count($0.first) }.flatMap { $0 > 0 ? $0 : nil }
     }
 

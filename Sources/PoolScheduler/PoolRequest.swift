@@ -41,7 +41,7 @@ public struct PoolRequest: Hashable, Sendable {
     public var ttftLimitMilliseconds: Double?
     /// The limit on its time per output token in milliseconds, if it names one.
     public var tpotLimitMilliseconds: Double?
-    /// The LoRA adapter that it wants; nil for the base model.
+    /// The LoRA adapter that it wants, by the name that engines report; nil for the base model.
     public var adapter: String?
     /// What it belongs to: requests of one session should meet their own cache.
     public var session: String?

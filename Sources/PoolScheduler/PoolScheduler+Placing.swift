@@ -22,7 +22,8 @@ extension PoolScheduler {
     /// Corrects what the flow of a request was charged for it.
     mutating func settle(_ entry: HeldRequest, used: TokenUse, now: Instant) {
         room.settle(
-            flow: entry.request.flow, priority: entry.request.priority, estimated: entry.submitted.expectedUse, actual: used,
+            flow: entry.request.flow, priority: entry.request.priority, estimated: entry.submitted.expectedUse,
+            actual: used,
             now: now)
     }
 
@@ -172,11 +173,13 @@ extension PoolScheduler {
         if let session = entry.request.session {
             sessions.note(session, endpoint: index, tokens: entry.demand.kvTokens, now: now)
         }
+        if let adapter = entry.request.adapter { table.adapters[index].requested(adapter) }
         endpoints[index].load.reserve(entry.demand, entry.workClass)
         ledgers[index].history.started(entry.demand, entry.workClass)
         ledgers[index].started(
             id, entry.workClass,
-            assumedFirstToken: entry.request.streams ? nil : now + Self.prefillTime(endpoints[index].capacity.stepTime, endpoints[index].load), now: now)
+            assumedFirstToken: entry.request.streams
+                ? nil : now + Self.prefillTime(endpoints[index].capacity.stepTime, endpoints[index].load), now: now)
         switch entry.workClass {
         case .realtime: ledgers[index].harvest.realtimePlaced(entry.demand, now: now)
         case .sheddable: ledgers[index].harvest.batchPlaced(entry.demand, now: now)

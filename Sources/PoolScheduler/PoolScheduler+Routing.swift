@@ -67,6 +67,8 @@ extension PoolScheduler {
                 model.perDecodeMilliseconds + model.perContextTokenMilliseconds * Double(demand.meanContextTokens))
             awaitingRequests[index] = Int32(clamping: load.requestsAwaitingFirstToken)
             table.tightestTPOTLimitMilliseconds[index] = ledgers[index].tightestTPOTLimit
+            table.scrapeAgeMilliseconds[index] =
+                scrapes[index].map { Float((now - $0).milliseconds) } ?? .infinity
         }
         predictor.predict(
             promptTokens: entry.demand.promptTokens, cachedPromptTokens: table.cachedPromptTokens,

@@ -242,6 +242,10 @@ public struct PoolScheduler: Sendable {
         table.scrapedWaiting[id.index] = Int32(clamping: metrics.waiting ?? 0)
         table.scrapedRunning[id.index] = Int32(clamping: metrics.running ?? 0)
         table.scrapedKVUsage[id.index] = Float(metrics.kvUsage ?? 0)
+        if let adapters = metrics.adapters {
+            table.adapters[id.index] = CandidateTable.Adapters(
+                active: adapters.active, waiting: adapters.waiting, limit: adapters.limit)
+        }
         if let running = metrics.running {
             let runningAndWaiting = running + (metrics.waiting ?? 0)
             endpoints[id.index].foreignLoad.observe(

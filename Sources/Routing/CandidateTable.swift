@@ -45,6 +45,17 @@ public struct CandidateTable: Sendable {
             return 1 << (hash >> 58)
         }
 
+        /// Requests for an adapter have been sent to the endpoint: until it tells better, it has it or loads it.
+        public mutating func requested(_ name: String) {
+            let bit = Self.bit(of: name)
+            if !isActive(name, bit: bit), !isWaiting(name, bit: bit), waiting.count < Self.waitingLimit {
+                waiting.append(name)
+            }
+        }
+
+        /// Adapters that are noted as waited for between two reports.
+        private static let waitingLimit = 1024
+
         private static func bits(of names: [String]) -> UInt64 { names.reduce(0) { $0 | bit(of: $1) } }
 
         /// Whether the adapter, whose bit is given, is in GPU memory.

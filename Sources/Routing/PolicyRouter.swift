@@ -1,5 +1,5 @@
 public import Basics
-import Pool
+public import Pool
 
 /// A `RoutingPolicy` made executable for the endpoints of one pool.
 public struct PolicyRouter: Sendable {
@@ -41,6 +41,11 @@ public struct PolicyRouter: Sendable {
                 endpoint: endpoint.index, scores: decision.receipt.map(Self.scores) ?? [:], decision: decision)
         }
         return cost?.pick(request, among: table).map { Choice(endpoint: $0, scores: [:]) }
+    }
+
+    /// The headers by which an answer from an endpoint tells its client where it was served.
+    public func responseHeaders(for endpoint: EndpointID) -> [(name: String, value: String)] {
+        pipeline?.responseHeaders(for: endpoint) ?? []
     }
 
     /// The request goes where it was decided; what the policy remembers of that is noted.

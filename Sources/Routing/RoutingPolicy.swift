@@ -12,4 +12,28 @@ public enum RoutingPolicy: Hashable, Sendable {
         case .weighted: "weighted"
         }
     }
+
+    /// The request headers that it reads, in lower case.
+    public var headersRead: [String] {
+        guard case .weighted(let policy) = self else { return [] }
+        var names: Set<String> = []
+        func note(_ affinity: WeightedSessionAffinity) {
+            switch affinity {
+            case .endpointToken(let header): names.insert(header.lowercased())
+            case .sessionID(let sources, _):
+                for case .header(let header) in sources { names.insert(header.lowercased()) }
+            }
+        }
+        for filter in policy.filters {
+            if case .sessionAffinity(let affinity) = filter.rule { note(affinity) }
+        }
+        for scorer in policy.scorers {
+            switch scorer.rule {
+            case .sessionAffinity(let affinity): note(affinity)
+            case .headerLabelAffinity(let header, _): names.insert(header.lowercased())
+            default: break
+            }
+        }
+        return names.sorted()
+    }
 }

@@ -197,6 +197,21 @@ func prose(_ bytes: Int, seed: UInt64 = 1) -> String {
         #expect(hashes(body, cuts: Array(stride(from: 1000, to: 3_000_000, by: 99_999))) == blocks.hashes)
     }
 
+    /// What is cached of one model is of no use to another, whatever the request called it.
+    @Test func aRewrittenRequestIsHashedAsOneThatNamesItsTarget() {
+        func scanned(_ body: String) -> RequestBodyScanner {
+            var scanner = RequestBodyScanner(hashesPrompt: true)
+            Array(body.utf8).withUnsafeBytes { scanner.consume($0) }
+            scanner.finish()
+            return scanner
+        }
+        let text = prose(2000)
+        let alias = scanned(#"{"model":"alias","prompt":"\#(text)"}"#)
+        let target = scanned(#"{"model":"target","prompt":"\#(text)"}"#)
+        #expect(alias.promptChain(model: "target").prompt == target.promptBlocks)
+        #expect(alias.promptBlocks.hashes != target.promptBlocks.hashes)
+    }
+
     @Test func nothingIsHashedUnlessAskedForOrOfBadBodies() {
         var scanner = RequestBodyScanner()
         Array(Self.plain.utf8).withUnsafeBytes { scanner.consume($0) }
