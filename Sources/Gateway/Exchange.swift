@@ -12,8 +12,6 @@ import Synchronization
 final class Exchange {
     /// A refused request's body is read to its end if it is no longer than this, so that its connection can be kept.
     private static let discardLimitBytes = 64 << 10
-    /// Longer values of headers that a routing policy reads are ignored.
-    private static let routingHeaderLimitBytes = 512
     /// Output events between two reports of progress to the scheduler.
     private static let eventsPerReport = 32
 
@@ -39,7 +37,8 @@ final class Exchange {
     private var bodyGrowth = 0
     /// The only endpoints that it may go to.
     private var allowedEndpoints: [EndpointID]?
-    /// The LoRA adapter that it wants.
+    /// The model that it goes to, and the LoRA adapter if that is one.
+    private var targetModel = ""
     private var adapter: String?
 
     // Its place.
@@ -213,7 +212,8 @@ final class Exchange {
         switch core.directory.pool(for: target?.model ?? facts.model) {
         case .pool(let pool, let isAdapter):
             self.pool = pool
-            if isAdapter { adapter = target?.model ?? facts.model }
+            targetModel = target?.model ?? facts.model ?? ""
+            if isAdapter { adapter = targetModel }
             if let target { rewrite(to: target, in: pool) }
             processorPlace = request.processor.map { ProcessorPlace($0, pool: pool.number) }
             run(machine.routed())
@@ -232,12 +232,7 @@ final class Exchange {
     }
 
     private func rewrite(to target: ModelRewrite.Target, in pool: PoolShell) {
-        if !target.endpointLabels.isEmpty {
-            allowedEndpoints = pool.settings.endpoints.indices.filter { index in
-                let labels = pool.settings.endpoints[index].labels
-                return target.endpointLabels.allSatisfy { labels[$0.key] == $0.value }
-            }.map { EndpointID($0) }
-        }
+        if !target.endpointLabels.isEmpty { allowedEndpoints = pool.endpoints(labelled: target.endpointLabels) }
         guard target.model != facts.model, let range = facts.modelRange else { return }
         var name: [UInt8] = []
         JSONText.appendString(target.model, to: &name)
@@ -256,18 +251,6 @@ final class Exchange {
         (request.path == .chatCompletions || request.path == .responses) && facts.choices ?? 1 == 1
     }
 
-    /// The headers that the pool's policy reads; what is too long to be meant for it is left out.
-    private var routingHeaders: [String: String] {
-        guard let pool, !pool.headersRead.isEmpty else { return [:] }
-        var headers: [String: String] = [:]
-        for name in pool.headersRead {
-            guard let value = request.head.headers.first(name: name), value.utf8.count <= Self.routingHeaderLimitBytes
-            else { continue }
-            headers[name] = value
-        }
-        return headers
-    }
-
     private func submit() {
         let limit: Int? =
             switch request.path {
@@ -281,14 +264,15 @@ final class Exchange {
             }
         let outputLimit = limit.map { min($0, 1 << 24) }
         let poolRequest = PoolRequest(
-            id: id, priority: request.priority, promptTokens: estimatedPromptTokens, maxOutputTokens: outputLimit,
+            id: id, priority: request.priority, model: targetModel, promptTokens: estimatedPromptTokens,
+            maxOutputTokens: outputLimit,
             runsToLimit: facts.ignoreEOS && outputLimit != nil, bytes: held.bytes, timeToLive: timeToLive,
             deadline: request.deadline, isMessage: request.isMessage, streams: facts.stream,
             isOneSequence: isOneSequence, flow: request.fairnessID ?? "",
             promptBlocks: promptChain.prompt,
             ttftLimitMilliseconds: request.ttftLimitMilliseconds, tpotLimitMilliseconds: request.tpotLimitMilliseconds,
             adapter: adapter, session: request.session, allowedEndpoints: allowedEndpoints,
-            isExplained: request.isExplained, routingHeaders: routingHeaders)
+            isExplained: request.isExplained, routingHeaders: pool?.headersRead(of: request.head) ?? [:])
         if request.isExplained, let pool { core.decisions.note(request.requestID, .init(pool: pool, id: id)) }
         pool?.submit(poolRequest, from: NIOLoopBound(self, eventLoop: loop.eventLoop))
     }

@@ -1,6 +1,7 @@
 import Basics
 import Harvest
 import NIOCore
+import NIOHTTP1
 import Pool
 import PoolScheduler
 import Routing
@@ -46,7 +47,7 @@ final class PoolShell: Sendable {
     /// The endpoints as the sockets see them, in table order.
     let endpoints: [UpstreamEndpoint]
     /// The request headers that the routing policies read, in lower case.
-    let headersRead: [String]
+    private let headersRead: [String]
     /// What the routing policy adds to the head of answers, by endpoint; empty if it adds nothing.
     let answerHeaders: [[(name: String, value: String)]]
     private let state: Mutex<State>
@@ -73,6 +74,29 @@ final class PoolShell: Sendable {
                 scheduler: PoolScheduler(configuration: configuration, now: now),
                 reports: settings.endpoints.map { _ in nil }))
     }
+
+    // MARK: Of the settings
+
+    /// Endpoints with all of these labels.
+    func endpoints(labelled labels: [String: String]) -> [EndpointID] {
+        settings.endpoints.indices.filter { index in
+            labels.allSatisfy { settings.endpoints[index].labels[$0.key] == $0.value }
+        }.map { EndpointID($0) }
+    }
+
+    /// The headers of a request that the routing policies read; what is too long to be meant for them is left out.
+    func headersRead(of head: HTTPRequestHead) -> [String: String] {
+        var headers: [String: String] = [:]
+        for name in headersRead {
+            guard let value = head.headers.first(name: name), value.utf8.count <= Self.headerLimitBytes else {
+                continue
+            }
+            headers[name] = value
+        }
+        return headers
+    }
+
+    private static let headerLimitBytes = 512
 
     // MARK: Requests
 

@@ -8,6 +8,8 @@ public struct PoolRequest: Hashable, Sendable {
     public var id: UInt64
     /// Its band; below zero is sheddable.
     public var priority: Int
+    /// The model that it goes to; empty if that is not known.
+    public var model: String
     /// Prompt tokens, estimated from the body or exact.
     public var promptTokens: Int
     /// Prompt tokens that the endpoint is expected to have cached.
@@ -54,7 +56,8 @@ public struct PoolRequest: Hashable, Sendable {
 
     /// Creates a request.
     public init(
-        id: UInt64, priority: Int, promptTokens: Int, cachedPromptTokens: Int = 0, maxOutputTokens: Int? = nil,
+        id: UInt64, priority: Int, model: String = "", promptTokens: Int, cachedPromptTokens: Int = 0,
+        maxOutputTokens: Int? = nil,
         runsToLimit: Bool = false, bytes: Int = 0, timeToLive: TimeSpan? = nil, deadline: Instant? = nil,
         isMessage: Bool = false, streams: Bool = true, isOneSequence: Bool = true, flow: String = "",
         promptBlocks: PromptBlocks = .unknown, tokenBlocks: PromptBlocks = .unknown,
@@ -64,6 +67,7 @@ public struct PoolRequest: Hashable, Sendable {
     ) {
         self.id = id
         self.priority = priority
+        self.model = model
         self.promptTokens = promptTokens
         self.cachedPromptTokens = cachedPromptTokens
         self.maxOutputTokens = maxOutputTokens

@@ -104,7 +104,8 @@ extension PoolScheduler {
         let limit = request.maxOutputTokens.map { max(0, $0) }
         let expected =
             request.runsToLimit
-            ? limit ?? 0 : outputLengths[workClass].expectedTokens(maxTokens: limit)
+            ? limit ?? 0
+            : outputLengths[workClass].quantileTokens(flow: request.flow, model: request.model, maxTokens: limit)
         let prompt = min(max(0, request.promptTokens), Self.promptTokenLimit)
         let demand = RequestDemand(
             promptTokens: prompt, expectedOutputTokens: min(expected, Self.outputReservationLimit),

@@ -52,7 +52,8 @@ public struct PoolScheduler: Sendable {
     var decisions = DecisionLog()
     var room: WaitingRoom
     var held: [UInt64: HeldRequest] = [:]
-    var outputLengths = PerClass(repeating: OutputLengthEstimate(quantile: 0.75))
+    /// A reservation of the third quartile is outgrown by every fourth answer, and grows with those as they come.
+    var outputLengths = PerClass(repeating: OutputLengthModel(quantile: 0.75))
     /// Where batch work with a common beginning has been sent.
     var prefixGroups = PrefixGroups()
     var isDraining = false
@@ -171,7 +172,10 @@ public struct PoolScheduler: Sendable {
         counters.finished[entry.workClass] += 1
         counters.note(answer)
         let outputTokens = answer.outputTokens.map { min(max(0, $0), Self.promptTokenLimit) }
-        if let outputTokens { outputLengths[entry.workClass].observe(outputTokens: outputTokens) }
+        if let outputTokens {
+            outputLengths[entry.workClass].observe(
+                outputTokens: outputTokens, flow: entry.request.flow, model: entry.request.model)
+        }
         learnOutcome(of: entry, ended, answer, outputTokens: outputTokens, now: now)
         if entry.workClass == .sheddable {
             ledgers[ended.endpoint.index].harvest.batchFinished(

@@ -205,17 +205,4 @@ private let lostAnyway = RealtimeOutcome(
         }
         #expect((0.008...0.012).contains(Double(misses) / Double(requests)))
     }
-
-    // MARK: Lengths
-
-    @Test func theOutputLengthEstimateFindsItsQuantile() {
-        var estimate = OutputLengthEstimate(quantile: 0.75)
-        #expect(estimate.expectedTokens(maxTokens: 4000) == 512)
-        #expect(estimate.expectedTokens(maxTokens: 40) == 40)
-        #expect(estimate.expectedTokens(maxTokens: nil) == 512)
-        var generator = SeededGenerator(seed: 3)
-        for _ in 0..<5000 { estimate.observe(outputTokens: Int.random(in: 0..<1000, using: &generator)) }
-        #expect(abs(estimate.expectedTokens(maxTokens: nil) - 750) < 120)
-        #expect(estimate.expectedTokens(maxTokens: 10) == 10)
-    }
 }
