@@ -136,22 +136,31 @@ def engines(checks, asked, log, counts, machines):
     Model servers count whole answers and departures, not what they refuse or break off.
     """
     cut = {one.id for one in asked if one.cut}
-    ended = collections.Counter()
+    whole, ended, early = collections.Counter(), collections.Counter(), collections.Counter()
     for line in log:
         refused = line["status"] >= 400 and line["status"] != 499 and "drop_reason" not in line
-        if line["attempts"] and not refused and line["access"] not in cut:
-            ended[line["endpoint"]] += 1
+        if not line["attempts"] or refused or line["access"] in cut:
+            continue
+        ended[line["endpoint"]] += 1
+        if line["status"] == 200 and not line.get("client_aborted"):
+            whole[line["endpoint"]] += 1
+        elif "ttft_ms" not in line:
+            early[line["endpoint"]] += 1
     for machine in machines:
-        count = counts[machine.name]
+        count, name = counts[machine.name], machine.name
         there = count["finished"] + count["aborted"]
+        # Who ends before the answer begins may end before the request has gone out at all.
+        least = ended[name] - early[name]
+        shown = f"{ended[name]:,} placed, {early[name]:,} of them left at once, {there:,.0f} counted there"
         if machine.deaths:
             # What was under way at a death, and what came between the last look and the end, is in no model server's count.
-            missing = ended[machine.name] - there
-            checks.hold(f"requests ended at {machine.name} ({machine.deaths} deaths)",
-                        0 <= missing <= machine.unsettled + 8 * machine.deaths,
-                        f"{ended[machine.name]:,} placed, {there:,.0f} counted there, {missing:,.0f} lost with it")
+            least -= machine.unsettled + 8 * machine.deaths
+            shown += f", {machine.deaths} deaths with {machine.unsettled:.0f} under way"
         else:
-            checks.equal(f"requests ended at {machine.name}", ended[machine.name], there)
+            gone = ended[name] - early[name] - whole[name]
+            checks.hold(f"whole answers of {name}", whole[name] <= count["finished"] <= whole[name] + gone,
+                        f"{whole[name]:,}, {count['finished']:,.0f} there, {gone:,} that clients left in the middle")
+        checks.hold(f"requests ended at {name}", least <= there <= ended[name], shown)
 
 
 def quiet(checks, page, counts, name):
@@ -183,8 +192,9 @@ def queue(checks, submitted, asked, cancelled, results, log, page):
     checks.equal("weir_async_dispatched_total", len(sent), page.sum("weir_async_dispatched_total"))
     checks.equal("attempts that results tell of", sum(result["attempts"] for result in results), len(sent))
     checks.equal("messages answered by a model server", sum(line["status"] == 200 for line in sent), outcomes["succeeded"])
-    checks.equal("weir_async_setbacks_total{eviction}", page.sum("weir_async_setbacks_total", reason="eviction"),
-                 sum(line.get("drop_reason", "").startswith("evicted") for line in sent))
+    # Some are called back before they have been sent.
+    evicted = sum(line["access"] not in clients and line.get("drop_reason", "").startswith("evicted") for line in log)
+    checks.equal("weir_async_setbacks_total{eviction}", page.sum("weir_async_setbacks_total", reason="eviction"), evicted)
 
 
 def outcome(result):

@@ -2,8 +2,13 @@
 
 import asyncio
 import json
+import time
 
 TIMEOUT_S = 60
+# Well below what the gateway keeps idle connections for: one that it is about to close must not be taken again.
+KEPT_S = 3
+# One event per token; the first event only names the role.
+TOKEN, OPENING = b'"finish_reason":', b'"role":'
 
 
 class Left(Exception):
@@ -31,6 +36,7 @@ class Connection:
 
     def __init__(self, reader, writer):
         self.reader, self.writer = reader, writer
+        self.used = time.monotonic()
 
     def close(self):
         self.writer.close()
@@ -47,7 +53,7 @@ class Client:
     async def connection(self):
         while self.idle:
             connection = self.idle.pop()
-            if not connection.reader.at_eof() and not connection.writer.is_closing():
+            if time.monotonic() - connection.used < KEPT_S and not connection.reader.at_eof():
                 return connection
             connection.close()
         return Connection(*await asyncio.open_connection(self.host, self.port))
@@ -73,6 +79,7 @@ class Client:
             asked.cut = asked.status is not None
         finally:
             if keep:
+                connection.used = time.monotonic()
                 self.idle.append(connection)
             else:
                 connection.close()
@@ -114,16 +121,16 @@ class Client:
         return data
 
     async def _chunks(self, reader, asked):
-        pieces = []
+        data = bytearray()
         while size := int(await reader.readuntil(b"\r\n"), 16):
-            piece = (await reader.readexactly(size + 2))[:-2]
-            pieces.append(piece)
-            # One event per token; the first one names the role, and the end has a form of its own.
-            asked.events += piece.count(b'"finish_reason":') - piece.count(b'"role":')
+            seen = len(data)
+            data += (await reader.readexactly(size + 2))[:-2]
+            # A piece may end anywhere, within a name too.
+            asked.events += data.count(TOKEN, max(0, seen - len(TOKEN) + 1))
+            asked.events -= data.count(OPENING, max(0, seen - len(OPENING) + 1))
             if isinstance(asked.leaves, int) and asked.events >= asked.leaves:
                 raise Left
         await reader.readexactly(2)
-        data = b"".join(pieces)
         if asked.content_type.startswith("text/event-stream"):
             asked.cut = b"data: [DONE]" not in data
         return data

@@ -79,7 +79,7 @@ def process(pid):
     fields = dict(
         line.split(":", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line)
     return {
-        "rss": int(fields["VmRSS"].split()[0]) * 1024, "threads": int(fields["Threads"]),
+        "rss": int(fields["VmRSS"].split()[0]) * 1024, "anonymous": int(fields["RssAnon"].split()[0]) * 1024, "threads": int(fields["Threads"]),
         "fds": sum(1 for _ in pathlib.Path(f"/proc/{pid}/fd").iterdir()),
     }
 

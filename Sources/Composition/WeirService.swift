@@ -72,7 +72,7 @@ public struct WeirService: Sendable {
         onReady: @escaping @Sendable (Started) -> Void, untilStopped: @escaping @Sendable () async -> Void
     ) async throws {
         let registry = MetricsRegistry()
-        let metrics = GatewayMetrics(registry: registry, accessLog: try accessLog(), logger: logger)
+        let metrics = GatewayMetrics(registry: registry, accessLog: try accessLog(countedIn: registry), logger: logger)
         let queues = try await openQueues()
         do {
             let gateway = try await startGateway(observer: metrics, frontDoor: queues?.frontDoor)
@@ -290,13 +290,19 @@ public struct WeirService: Sendable {
         return workers
     }
 
-    private func accessLog() throws(ServiceError) -> AccessLog? {
+    private func accessLog(countedIn registry: MetricsRegistry) throws(ServiceError) -> AccessLog? {
         switch configuration.gateway.accessLog {
         case .off: return nil
         case .stderr: return AccessLog(writer: logWriter)
         case .file(let path):
             do throws(LineWriter.OpenFailure) {
-                return AccessLog(writer: try LineWriter(appendingTo: path))
+                let writer = try LineWriter(appendingTo: path)
+                // Weak: the writer ends with its log, and writes out what waits.
+                registry.onCollect { [weak writer] in
+                    guard let writer else { return }
+                    registry.instrument(MetricCatalog.logLinesDropped, "access").raise(to: writer.droppedLines)
+                }
+                return AccessLog(writer: writer)
             } catch {
                 throw ServiceError("\(error)", isConfiguration: true)
             }

@@ -5,6 +5,9 @@ import Pool
 
 /// How much batch work fits beside real-time work, and when it is called back.
 extension PoolScheduler {
+    /// What receipts of sheddable requests call that which decided on their place.
+    static let harvestPolicyName = "harvest"
+
     mutating func judge(_ demand: RequestDemand, on index: Int, now: Instant) -> HarvestState {
         ledgers[index].harvest.judge(
             demand, on: endpoints[index], backlog: backlog(on: index, now: now), now: now)

@@ -156,9 +156,14 @@ extension PoolScheduler {
         guard let place = held.index(forKey: id) else {
             preconditionFailure("placed a request that is not held: \(id)")
         }
-        if considered != id { consider(held.values[place], now: now) }
-        considered = nil
         let index = endpoint.index
+        let isSheddable = held.values[place].workClass == .sheddable
+        // Harvesting asks nothing of the table: it may still be as it was when the request came.
+        if isSheddable || considered != id { consider(held.values[place], now: now) }
+        if isSheddable, held.values[place].request.isExplained {
+            explain(held.values[place], by: Self.harvestPolicyName, picked: index, now: now)
+        }
+        considered = nil
         let cached = Int(table.cachedPromptTokens[index])
         let ageShare = noteRouted(held.values[place], to: index)
         let features = latencyFeatures(of: held.values[place].demand, cachedTokens: cached, at: index, now: now)

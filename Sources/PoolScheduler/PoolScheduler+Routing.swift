@@ -21,7 +21,9 @@ extension PoolScheduler {
         else { return nil }
         router.follow(choice, for: entry.routing, now: now)
         compareWithShadow(entry, picked: choice.endpoint, now: now)
-        if entry.request.isExplained { explain(entry, choice, now: now) }
+        if entry.request.isExplained {
+            explain(entry, by: router.policy.name, picked: choice.endpoint, scores: choice.scores, now: now)
+        }
         return EndpointID(choice.endpoint)
     }
 
@@ -272,7 +274,10 @@ extension PoolScheduler {
         }
     }
 
-    private mutating func explain(_ entry: HeldRequest, _ choice: PolicyRouter.Choice, now: Instant) {
+    /// Keeps a receipt of what decided on a place. `table` is about the request.
+    mutating func explain(
+        _ entry: HeldRequest, by policy: String, picked: Int, scores: [Int: [String: Float]] = [:], now: Instant
+    ) {
         let candidates = table.identities.indices.map { index in
             DecisionReceipt.Candidate(
                 endpoint: table.identities[index].name, isCandidate: table.isCandidate[index],
@@ -280,12 +285,11 @@ extension PoolScheduler {
                 cachedPromptTokens: Int(table.cachedPromptTokens[index]),
                 predictedTTFTMilliseconds: table.predictedTTFTMilliseconds[index],
                 predictedTPOTMilliseconds: table.predictedTPOTMilliseconds[index],
-                scores: choice.scores[index] ?? [:])
+                scores: scores[index] ?? [:])
         }
         decisions.note(
             entry.request.id,
             DecisionReceipt(
-                policy: router.policy.name, decided: now, waited: now - entry.submitted.time, candidates: candidates,
-                picked: choice.endpoint))
+                policy: policy, decided: now, waited: now - entry.submitted.time, candidates: candidates, picked: picked))
     }
 }

@@ -49,7 +49,7 @@ public struct DecisionReceipt: Hashable, Sendable {
         public init() {}
     }
 
-    /// The policy that decided.
+    /// The policy that decided; `harvest` for sheddable requests, which go where there is most to gain from them.
     public var policy: String
     /// When.
     public var decided: Instant

@@ -38,6 +38,25 @@ import Testing
         #expect(scheduler.receipt(of: 2)?.waited == .seconds(3))
     }
 
+    @Test func aSheddableRequestHasAReceiptOfThePlaceThatItGot() throws {
+        var scheduler = makeScheduler(endpoints: 2)
+        var first = turn(1, text: 1, blocks: 20)
+        first.priority = -1
+        let firstPlace = scheduler.submit(first, now: .zero).place(of: 1)
+        let early = try #require(scheduler.receipt(of: 1))
+        #expect(early.policy == "harvest" && early.picked == firstPlace?.index)
+        #expect(early.candidates.map(\.cachedPromptTokens) == [0, 0])
+        scheduler.firstToken(1, now: Instant(seconds: 0.05))
+        _ = scheduler.finished(1, AnswerFacts(outputTokens: 200), now: Instant(seconds: 2))
+        #expect(scheduler.receipt(of: 1)?.outcome.outputTokens == 200)
+        // The next with that beginning goes where it is cached, and its receipt says so.
+        var second = turn(2, text: 1, blocks: 20)
+        second.priority = -1
+        let secondPlace = try #require(scheduler.submit(second, now: Instant(seconds: 3)).place(of: 2))
+        #expect(secondPlace == firstPlace)
+        #expect(scheduler.expectedCache(of: 2)[secondPlace.index] > 0)
+    }
+
     @Test func receiptsAreKeptForTheLatestThatAskedForOne() {
         var scheduler = makeScheduler()
         for id in 1...300 {
