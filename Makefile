@@ -5,7 +5,7 @@ SHELL := /bin/bash
 SWIFT ?= swift
 WEIR := .build/release/weir
 
-.PHONY: help demo build test test-unit test-processes worlds bench format lint setup clean
+.PHONY: help demo build test test-unit test-processes worlds bench soak format lint setup clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | column -t -s '|'
@@ -33,6 +33,11 @@ worlds: setup ## deterministic worlds of delivery with faults; SEEDS=1-100000 fo
 
 bench: build ## measure the gateway beside nginx, the queue, and the lab; prints ratios of one run
 	@Scripts/bench
+
+HOURS ?= 2
+
+soak: build ## two virtual hours of mixed traffic at real sockets in six minutes: memory, counters, drift; HOURS=6 for more
+	@Scripts/soak --hours $(HOURS)
 
 format: ## format all Swift sources in place
 	@$(SWIFT) format --in-place --recursive Sources Tests Package.swift

@@ -82,7 +82,12 @@ final class GatewayMetrics: GatewayObserver {
             registry.instrument(MetricCatalog.dropped, pool, reason.rawValue).increment()
         }
         if record.clientLeft { registry.instrument(MetricCatalog.aborted, pool, "client").increment() }
-        if record.isCut { registry.instrument(MetricCatalog.aborted, pool, "endpoint").increment() }
+        // Counted by what became of it: an answer may have been complete when the scheduler called its request back.
+        if record.error?.dropReason == .evictedPriority {
+            registry.instrument(MetricCatalog.aborted, pool, "brake").increment()
+        } else if record.isCut {
+            registry.instrument(MetricCatalog.aborted, pool, "endpoint").increment()
+        }
         if let tokens = handles.tokens {
             tokens.prompt.increment(by: record.usage?.promptTokens ?? record.estimatedPromptTokens)
             tokens.output.increment(by: record.usage?.completionTokens ?? record.outputEvents)

@@ -1,6 +1,7 @@
 import AsyncProcessor
 import Basics
 import Delivery
+import EmbeddedQueue
 import GoogleAuth
 import Logging
 import MessageQueues
@@ -19,6 +20,8 @@ final class QueueWorker: Sendable {
     /// The name of its pool of workers, if it has one.
     let workerPool: String?
     private let queue: any MessageQueue
+    /// The queue as what makes results itself.
+    private let embedded: EmbeddedQueue?
     private let pubsub: PubSubQueue?
     private let backlog: BacklogMonitor?
     private let processor: AsyncProcessor
@@ -41,6 +44,7 @@ final class QueueWorker: Sendable {
         place = opened.place
         self.workerPool = workerPool
         queue = opened.queue
+        embedded = opened.embedded
         pubsub = opened.pubsub
         backlog = opened.backlog
         var consumer = ConsumerConfiguration(queue: settings.name)
@@ -66,9 +70,15 @@ final class QueueWorker: Sendable {
     }
 
     var status: QueueStatus {
-        QueueStatus(
+        var counters = processor.counters
+        // A message that waits and is taken back is finished by its queue, without the processor.
+        if let own = embedded?.ownResults {
+            counters.cancelled += own.cancelled
+            counters.failed += own.failed
+        }
+        return QueueStatus(
             name: name, workerPool: workerPool, outage: outage.withLock { $0 }, depth: lastDepth.withLock { $0 },
-            counters: processor.counters,
+            counters: counters,
             failingTargets: processor.failingTargets, webhooks: poster?.counters ?? WebhookCounters(),
             backlog: backlog?.backlog)
     }

@@ -129,7 +129,8 @@ struct StatusReport {
         registry.instrument(MetricCatalog.harvestCap, pool.name)
             .set(pool.endpoints.reduce(0) { $0 + $1.harvest.requestCap })
         registry.instrument(MetricCatalog.retries, pool.name).raise(to: pool.counters.retried)
-        registry.instrument(MetricCatalog.aborted, pool.name, "brake").raise(to: pool.counters.calledBack)
+        // There from the start, at 0; `GatewayMetrics` counts.
+        _ = registry.instrument(MetricCatalog.aborted, pool.name, "brake")
     }
 
     private func write(_ queue: QueueStatus, to registry: MetricsRegistry) {

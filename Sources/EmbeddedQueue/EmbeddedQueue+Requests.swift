@@ -36,6 +36,9 @@ extension EmbeddedQueue: RequestLedger {
         }
     }
 
+    /// Results that the queue itself has made in this process: no consumer counts them.
+    public var ownResults: OwnResults { signals.ownResults.withLock { $0 } }
+
     /// Suspends until a request has its result, as `RequestLedger` says. Ten thousand may wait at a time.
     public func waitForResult(of id: String) async throws {
         do {

@@ -143,13 +143,14 @@ extension MessageStore {
         result.errorCode = code
         result.errorMessage = reason
         result.isDeadLetter = isDeadLetter
-        try finish(
+        let isFinished = try finish(
             stored.sequence, with: result, line: ResultCodec.encode(result),
             hasWebhook: stored.message.webhook != nil, database)
+        if isFinished { changes.ownResults.note(code) }
     }
 
     /// Returns false if there is no such message.
-    @discardableResult private mutating func finish(
+    private mutating func finish(
         _ sequence: Int64, with result: InferenceResult, line: [UInt8], hasWebhook: Bool, _ database: Database
     ) throws -> Bool {
         if result.isDeadLetter {

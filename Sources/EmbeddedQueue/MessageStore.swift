@@ -47,6 +47,8 @@ package struct MessageStore: Sendable {
         package var hasCancellations = false
         /// Notifications have been put into the outbox, or their times have changed.
         package var hasWebhooks = false
+        /// Results that the queue itself has made.
+        package var ownResults = OwnResults()
 
         /// A request that has got a result.
         package struct Finished: Hashable, Sendable {

@@ -1,4 +1,5 @@
 import MessageQueues
+import Synchronization
 
 /// Who is told of what: those who wait in this process, and the other processes.
 final class QueueSignals: Sendable {
@@ -12,6 +13,8 @@ final class QueueSignals: Sendable {
     let outbox = ChangeSignal()
     /// Those who wait for one result.
     let waiters: ResultWaiters
+    /// Results that the queue itself has made in this process.
+    let ownResults = Mutex(OwnResults())
 
     private let role: EmbeddedQueue.Role
     /// Rung for the consumer.
@@ -40,6 +43,7 @@ final class QueueSignals: Sendable {
 
     /// Tells everybody whom it concerns what has been committed here.
     func tell(_ changes: MessageStore.Changes) {
+        if changes.ownResults != OwnResults() { ownResults.withLock { $0.add(changes.ownResults) } }
         if changes.hasReady { readiness.notify() }
         if changes.hasCancellations { cancellations.notify() }
         if changes.hasWebhooks { outbox.notify() }

@@ -164,7 +164,12 @@ public struct PoolScheduler: Sendable {
 
     /// A request ended with a complete answer.
     public mutating func finished(_ id: UInt64, _ answer: AnswerFacts, now: Instant) -> [SchedulerAction] {
-        guard let index = held.index(forKey: id), let placement = held.values[index].placement else { return [] }
+        guard let index = held.index(forKey: id) else {
+            // Called back at the moment at which its answer was complete: the answer counts all the same.
+            counters.note(answer)
+            return []
+        }
+        guard let placement = held.values[index].placement else { return [] }
         noteFinish(at: index, placement, answer, now: now)
         let entry = held.remove(at: index).value
         let ended = entry.placement ?? placement

@@ -25,6 +25,7 @@ import Testing
             #expect(try await queue.cancel(id, tenant: nil, generation: nil) == .alreadyFinished)
         }
         #expect(try await errorCodes(queue) == ["CANCELLED", "CANCELLED"])
+        #expect(queue.ownResults.cancelled == 2 && queue.ownResults.failed == 0)
         #expect(try await queue.depth().unfinished == 0)
         #expect(try await queue.leaseIDs() == [])
     }
@@ -46,11 +47,13 @@ import Testing
         _ = try await queue.enqueue([place.message("a"), place.message("b")])
         let leased = try await queue.lease()
         for id in ["a", "b"] { _ = try await queue.cancel(id, tenant: nil, generation: nil) }
+        #expect(queue.ownResults.cancelled == 0)
         #expect(try await queue.release(leased[0].lease, attempts: AttemptRecord(), readyAt: .zero))
         #expect(try await errorCodes(queue) == ["CANCELLED"])
         place.clock.advance(.seconds(31))
         #expect(try await queue.leaseIDs() == [], "the lease of the other one ran out")
         #expect(try await errorCodes(queue) == ["CANCELLED", "CANCELLED"])
+        #expect(queue.ownResults.cancelled == 2)
     }
 
     @Test func anAnswerThatWasGivenFirstStays() async throws {

@@ -48,8 +48,10 @@ import Testing
         let actions = scheduler.submit(chat(9), now: Instant(seconds: 1))
         #expect(actions == [.callBack(3, EndpointID(0)), .start(9, EndpointID(0))])
         #expect(scheduler.counters.calledBack == 1)
-        #expect(
-            scheduler.finished(3, AnswerFacts(outputTokens: 1), now: Instant(seconds: 1)).isEmpty, "it was forgotten")
+        let late = AnswerFacts(promptTokens: 2000, cachedPromptTokens: 512, outputTokens: 1)
+        #expect(scheduler.finished(3, late, now: Instant(seconds: 1)).isEmpty, "it was forgotten")
+        #expect(scheduler.counters.finished[.sheddable] == 0)
+        #expect(scheduler.counters.enginePromptTokens == 2000 && scheduler.counters.engineCachedPromptTokens == 512)
     }
 
     @Test func anAnswerThatAClientIsReadingIsNotCalledBack() {
