@@ -1,5 +1,6 @@
 public import Basics
 public import MessageQueues
+import Synchronization
 
 extension EmbeddedQueue: RequestLedger {
     /// The request with this id, as `RequestLedger` says.
