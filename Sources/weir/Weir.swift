@@ -21,6 +21,7 @@ enum Main {
     static func main() async {
         StandardStreams.prepare()
         FileLimit.raise()
+        MemoryArenas.limit()
         do {
             var command = try Weir.parseAsRoot()
             if var asynchronous = command as? any AsyncParsableCommand {
