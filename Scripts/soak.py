@@ -28,8 +28,8 @@ CHAPTERS = 4
 QUIET_S = 60
 # Connections to model servers are kept for 4 s after their last answer.
 IDLE_S = 6
-# The share of its memory by which the process may grow in the last third over the one before. What is bounded (prefix index,
-# sessions, statistics) is full by then; allocators breathe by one or two percent.
+# By how much of its resident memory the process may grow in the last third over the one before. What is bounded (prefix index,
+# receipts, statistics, caches of the queue's file) is full by then; allocators breathe by one or two percent.
 GROWTH_LIMIT = 0.03
 # By how many requests the view of the load may drift over the whole run.
 DRIFT_LIMIT = 0.5
@@ -56,13 +56,13 @@ def configuration(folder, machines, speedup):
         "slo": {"ttft": f"{max(1, round(2000 / speedup))}ms", "tpot": f"{max(1, round(80 / speedup))}ms"},
         "scrape": {"interval": "200ms"},
         # Small enough to be full long before the end: what is bounded must be seen at its bound.
-        "routing": {"prefix": {"maxEntries": 16_384}},
+        "routing": {"prefix": {"maxEntries": 4096}},
         "admission": {"maxConcurrentRequestsPerEndpoint": 24, "queue": {"maxRequests": 150, "ttl": "2s"}},
     }
     return {
         "gateway": {
             "listen": "127.0.0.1:0", "accessLog": f"{folder}/access.log",
-            "limits": {"firstByteTimeout": "3s", "keepAliveIdle": "10s"},
+            "limits": {"firstByteTimeout": "10s", "keepAliveIdle": "10s"},
             "rewrites": [{"model": "alias", "targets": [{"model": "sim", "weight": 80}, {"model": "side", "weight": 20}]}],
         },
         "admin": {"listen": "127.0.0.1:0"},
@@ -239,21 +239,22 @@ class Soak:
         self.checks.hold("descriptors of the gateway", same, shown)
 
     def check_memory(self):
-        """Of what the process has allocated: pages of the program itself come in as they are first used."""
+        """Growth of what the process has allocated: pages of the program itself come in as they are first used."""
         times, memory = self.watch.column("anonymous", first=1 / 3)
         half_way = len(memory) // 2
         middle, last = statistics.fmean(memory[:half_way]), statistics.fmean(memory[half_way:])
-        _, resident = self.watch.column("rss")
+        resident = self.watch.samples[-1]["rss"]
+        share = (last - middle) / resident
         slope, half = trend(times, memory)
         growth = (slope - half) * (times[-1] - times[0])
         self.checks.hold(
-            "memory, last third over the middle one", last / middle - 1 <= GROWTH_LIMIT,
-            f"{middle / 2**20:.1f} → {last / 2**20:.1f} MiB ({last / middle - 1:+.1%}); resident {resident[-1] / 2**20:.1f}")
+            "memory, last third over the middle one", share <= GROWTH_LIMIT,
+            f"{middle / 2**20:.1f} → {last / 2**20:.1f} MiB, {share:+.1%} of {resident / 2**20:.1f} resident")
         self.checks.hold(
-            "memory, slope over the last two thirds", growth <= GROWTH_LIMIT * middle,
+            "memory, slope over the last two thirds", growth <= GROWTH_LIMIT * resident,
             f"{slope * 3600 / 2**20:+.1f} ± {half * 3600 / 2**20:.1f} MiB per real hour")
         _, threads = self.watch.column("threads", first=1 / 3)
-        self.checks.hold("threads", threads[-1] <= max(threads[: len(threads) // 2]), f"{threads[-1]}")
+        self.checks.hold("threads", threads[-1] <= max(threads[: len(threads) // 2]) + 1, f"{threads[-1]}")
 
     def report(self):
         rows = self.checks.rows

@@ -138,7 +138,8 @@ def engines(checks, asked, log, counts, machines):
     cut = {one.id for one in asked if one.cut}
     whole, ended, early = collections.Counter(), collections.Counter(), collections.Counter()
     for line in log:
-        refused = line["status"] >= 400 and line["status"] != 499 and "drop_reason" not in line
+        # 499: the client left; 504: the model server was given up.
+        refused = line["status"] >= 400 and line["status"] not in (499, 504) and "drop_reason" not in line
         if not line["attempts"] or refused or line["access"] in cut:
             continue
         ended[line["endpoint"]] += 1

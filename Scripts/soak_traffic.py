@@ -100,13 +100,13 @@ class Traffic:
         dice = self.random.random
         tenant = self.random.choices(TENANTS, [8, 4, 2, 1, 1])[0]
         # Tenants and sessions that come once must not be remembered for ever.
-        session = f"{tenant}-{self.random.randrange(8)}" if dice() < 0.5 else f"once-{len(self.asked)}"
-        messages = self.messages(tenant, session if not session.startswith("once") else None)
+        session = self.random.choices([f"{tenant}-{self.random.randrange(8)}", None, f"once-{len(self.asked)}"], [5, 4, 1])[0]
+        messages = self.messages(tenant, session if session and session.startswith(tenant) else None)
         name = tenant if dice() < 0.9 else f"visitor-{len(self.asked)}"
         streams = dice() < 0.4
         limit = self.random.randrange(8, 64) if streams else self.random.randrange(16, 400)
         model = self.random.choices(["sim", "side", "alias"], [80, 10, 10])[0]
-        headers = {"x-llm-d-inference-fairness-id": name, "x-session-id": session}
+        headers = {"x-llm-d-inference-fairness-id": name} | ({"x-session-id": session} if session else {})
         priority = 0
         if dice() < 0.2:
             objective, priority = self.random.choice([("premium", 5), ("batch", -1)])
