@@ -87,6 +87,7 @@ class Soak:
         self.queue = folder / "queue.db"
         self.submitted = set()
         self.checks = accounts.Checks()
+        self.load = {}
 
     def model_server(self, *arguments):
         def start(port):
@@ -159,6 +160,9 @@ class Soak:
                 self.trouble(seconds, chapter))
             await self.rest(chapter)
             self.tell(chapter)
+            if chapter == 0:
+                # Some of the queue's connections to its file are opened at their first use.
+                base["files"] = descriptors(self.gateway.pid, ports)["files"]
         stopped.set()
         await watching
         if not self.settings.quick:
@@ -207,9 +211,9 @@ class Soak:
         accounts.engines(checks, self.traffic.asked, log, self.counts, self.machines)
         accounts.queue(checks, self.submitted, self.traffic.asked, self.traffic.cancelled, found, log, page)
         checks.none("receipts that do not tell the outcome", self.traffic.receipts_missing)
-        self.check_load()
         self.check_descriptors()
         if not self.settings.quick:
+            self.check_load()
             self.check_memory()
 
     def check_load(self):
@@ -224,9 +228,8 @@ class Soak:
         self.checks.hold(
             "own view of the load less that of the model servers, mean", abs(mean) <= bound,
             f"{mean:+.2f} of {statistics.fmean(truth):.1f} requests, of {max(truth):.0f} at most")
-        if not self.settings.quick:
-            self.checks.hold(
-                "drift of that over the run", abs(drift) - error <= DRIFT_LIMIT, f"{drift:+.2f} ± {error:.2f} requests")
+        self.checks.hold(
+            "drift of that over the run", abs(drift) - error <= DRIFT_LIMIT, f"{drift:+.2f} ± {error:.2f} requests")
 
     def check_descriptors(self):
         before, after = self.descriptors["before"], self.descriptors["after"]

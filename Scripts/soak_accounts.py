@@ -1,6 +1,7 @@
 """Three ledgers of the same requests: what clients saw, what Weir wrote and counted, what the model servers counted."""
 
 import collections
+import datetime
 import json
 
 
@@ -154,14 +155,21 @@ def engines(checks, asked, log, counts, machines):
         least = ended[name] - early[name]
         shown = f"{ended[name]:,} placed, {early[name]:,} of them left at once, {there:,.0f} counted there"
         if machine.deaths:
-            # What was under way at a death, and what came between the last look and the end, is in no model server's count.
-            least -= machine.unsettled + 8 * machine.deaths
-            shown += f", {machine.deaths} deaths with {machine.unsettled:.0f} under way"
+            # What ended between the last look at it and a moment after its death may be in no count.
+            lost = sum(line["endpoint"] == name and near(line, machine.deaths) for line in log if line["attempts"])
+            least -= lost
+            shown += f", {lost} around {len(machine.deaths)} deaths"
         else:
             gone = ended[name] - early[name] - whole[name]
             checks.hold(f"whole answers of {name}", whole[name] <= count["finished"] <= whole[name] + gone,
                         f"{whole[name]:,}, {count['finished']:,.0f} there, {gone:,} that clients left in the middle")
         checks.hold(f"requests ended at {name}", least <= there <= ended[name], shown)
+
+
+def near(line, deaths):
+    """Whether a request ended around a death; the log tells times to the millisecond, a little after the fact."""
+    at = datetime.datetime.fromisoformat(line["time"]).timestamp()
+    return any(asked - 0.1 <= at <= dead + 2 for asked, dead in deaths)
 
 
 def quiet(checks, page, counts, name):

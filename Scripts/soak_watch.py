@@ -129,7 +129,7 @@ class Watch:
         own = Page(text).by("weir_requests_in_flight", "endpoint")
         differences = []
         for (engine, was), first, second in zip(begun, before, after):
-            if None not in (first, second) and engine.process is was and engine.hung == 0:
+            if None not in (first, second) and engine.process is was:
                 differences.append((own[engine.name] - (first + second) / 2, (first + second) / 2))
         self.samples.append({
             "at": at, **process(self.gateway.pid), "own": sum(own.values()),
@@ -152,9 +152,8 @@ class Engine:
         self.name = f"127.0.0.1:{port}"
         self.url = f"http://{self.name}"
         self.past = collections.Counter()
-        self.deaths = 0
-        self.unsettled = 0
-        self.hung = 0
+        # When it was last asked and when it was dead, for each time.
+        self.deaths = []
         self.process = start(port)
 
     async def page(self):
@@ -180,11 +179,12 @@ class Engine:
 
     async def die(self):
         """Ends without notice. What ran then was counted nowhere."""
+        asked = time.time()
         last = await self.counts()
         self.process.kill()
-        self.unsettled += last.pop("running", 0) + last.pop("waiting", 0)
+        del last["running"], last["waiting"]
         self.past = last
-        self.deaths += 1
+        self.deaths.append((asked, time.time()))
 
     def revive(self):
         self.process = self.start(self.port)

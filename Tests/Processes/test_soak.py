@@ -19,6 +19,6 @@ def test_three_ledgers_of_the_same_requests_agree(tmp_path, figure):
     assert not failed, "\n".join(failed)
     assert done.returncode == 0
     # The run has to have seen what it is about.
-    assert soak["requests"] > 200 and soak["messages"] > 100
-    assert {"left", "200", "400"} <= set(soak["outcomes"])
+    assert soak["messages"] > 100
+    assert soak["outcomes"]["200"] > 100 and soak["outcomes"]["left"] > 0
     figure(f"soak: {soak['requests']} requests, {soak['messages']} messages, {len(soak['checks'])} comparisons hold")
