@@ -173,8 +173,9 @@ class Soak:
         self.checks.equal("exit code after SIGTERM", code, 0)
 
     async def look(self):
-        """Everything once, until both sides are quiet or patience ends."""
-        text = await fetch(self.gateway.admin + "/metrics")
+        """Everything once."""
+        while (text := await fetch(self.gateway.admin + "/metrics")) is None:
+            await asyncio.sleep(0.1)
         counts = {machine.name: await machine.counts() for machine in self.machines}
         return Page(text), counts
 
@@ -182,7 +183,8 @@ class Soak:
         """Waits for the queue to be empty and everything to have come back; then everything must agree."""
         end = time.monotonic() + QUIET_S
         while True:
-            page, counts = await self.look()
+            async with asyncio.timeout(QUIET_S):
+                page, counts = await self.look()
             trial = accounts.Checks()
             accounts.quiet(trial, page, counts, "")
             up = page.sum("weir_endpoint_up")

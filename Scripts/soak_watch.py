@@ -15,6 +15,8 @@ LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 BLOCKS = 20
 # Student's t for 95 % and BLOCKS - 2 degrees of freedom.
 T_95 = 2.101
+# A look that took longer than this, because the machine had no time for it, shows no single moment.
+LONGEST_LOOK_S = 0.25
 
 
 class Page:
@@ -120,21 +122,24 @@ class Watch:
     async def sample(self):
         """The model servers are read before and after the gateway: their mean is of the same moment."""
         begun = [(engine, engine.process) for engine in self.engines]
+        started = time.monotonic()
         before = await asyncio.gather(*(engine.load() for engine in self.engines))
         text = await fetch(self.gateway.admin + "/metrics")
         at = time.monotonic() - self.begun
         after = await asyncio.gather(*(engine.load() for engine in self.engines))
         if text is None:
             return
+        is_moment = time.monotonic() - started <= LONGEST_LOOK_S
         own = Page(text).by("weir_requests_in_flight", "endpoint")
         differences = []
         for (engine, was), first, second in zip(begun, before, after):
             if None not in (first, second) and engine.process is was:
                 differences.append((own[engine.name] - (first + second) / 2, (first + second) / 2))
+        is_moment = is_moment and len(differences) == len(begun)
         self.samples.append({
             "at": at, **process(self.gateway.pid), "own": sum(own.values()),
-            "difference": sum(difference for difference, _ in differences) if len(differences) == len(begun) else None,
-            "truth": sum(truth for _, truth in differences) if len(differences) == len(begun) else None,
+            "difference": sum(difference for difference, _ in differences) if is_moment else None,
+            "truth": sum(truth for _, truth in differences) if is_moment else None,
         })
 
     def column(self, name, first=0.0):
@@ -166,10 +171,9 @@ class Engine:
         return None if page is None else page.sum("vllm:num_requests_running") + page.sum("vllm:num_requests_waiting")
 
     async def counts(self):
-        """What it has done in all its lives, and what runs and waits now."""
-        page = await self.page()
-        if page is None:
-            return collections.Counter(self.past)
+        """What it has done in all its lives, and what runs and waits now; it has to be alive."""
+        while (page := await self.page()) is None:
+            await asyncio.sleep(0.1)
         reasons = page.by("vllm:request_success_total", "finished_reason")
         now = collections.Counter(
             finished=reasons["stop"] + reasons["length"], aborted=reasons["abort"],
