@@ -5,7 +5,7 @@ SHELL := /bin/bash
 SWIFT ?= swift
 WEIR := .build/release/weir
 
-.PHONY: help demo build test test-unit test-processes worlds bench soak format lint setup clean
+.PHONY: help demo build test test-unit test-processes test-vllm worlds bench soak format lint setup clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | column -t -s '|'
@@ -24,6 +24,9 @@ test-unit: setup ## unit tests only (debug build)
 
 test-processes: build ## real processes and the lab's figures only
 	@Scripts/test-processes
+
+test-vllm: build ## two real vLLM servers on this machine's processors behind Weir (not part of `make test`: 2.5 GB from PyPI, 20 minutes)
+	@Scripts/test-vllm
 
 SEEDS ?= 1-20000
 
@@ -49,4 +52,4 @@ setup: ## install the system packages that the build needs, after saying so
 	@Scripts/setup
 
 clean: ## remove everything that was built
-	@rm -rf .build .venv
+	@rm -rf .build .venv .venv-vllm
