@@ -35,4 +35,12 @@ public struct StepTimeModel: Hashable, Sendable {
             + perContextTokenMilliseconds * Double(contextTokens)
             + perPrefillTokenMilliseconds * Double(prefillTokens)
     }
+
+    /// The model of an engine that needs `factor` times as long for everything.
+    public func scaled(by factor: Double) -> StepTimeModel {
+        StepTimeModel(
+            baseMilliseconds: baseMilliseconds * factor, perDecodeMilliseconds: perDecodeMilliseconds * factor,
+            perContextTokenMilliseconds: perContextTokenMilliseconds * factor,
+            perPrefillTokenMilliseconds: perPrefillTokenMilliseconds * factor)
+    }
 }

@@ -149,7 +149,8 @@ public enum Lab {
             return simulate(
                 setup,
                 with: WeirDispatcher(
-                    replicas: setup.replicas, harvest: options.harvest, hidesLengths: setup.hidesLengths))
+                    replicas: setup.replicas, harvest: options.harvest, hidesLengths: setup.hidesLengths,
+                    priorFactor: options.priorFactor))
         }
     }
 }

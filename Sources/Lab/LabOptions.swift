@@ -28,6 +28,8 @@ public struct LabOptions: Sendable {
     public var hidesLengths = false
     /// Standard deviation of the logarithm of step times; 0 for none.
     public var stepNoiseSigma = 0.0
+    /// The factor by which `weir` takes any engine to be slower than it does by default, before it has seen it work.
+    public var priorFactor = 1.0
     /// Messages of the push scenarios.
     public var messages = 20_000
     /// Messages pushed per second.
@@ -57,6 +59,9 @@ public struct LabOptions: Sendable {
         }
         guard stepNoiseSigma >= 0, stepNoiseSigma <= 1 else {
             throw .badOption(name: "noise", reason: "must be 0 to 1")
+        }
+        guard (0.01...100).contains(priorFactor) else {
+            throw .badOption(name: "prior-factor", reason: "must be 0.01 to 100")
         }
         guard var configuration = EngineConfiguration.preset(named: engine) else { throw .unknownEngine(engine) }
         configuration.stepNoiseSigma = stepNoiseSigma

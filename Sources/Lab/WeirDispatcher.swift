@@ -25,12 +25,13 @@ struct WeirDispatcher: Dispatcher {
     private(set) var nextWake: Instant? = .zero
     private let limitsAreLengths: Bool
 
-    init(replicas: Int, harvest: HarvestConfiguration, hidesLengths: Bool) {
+    init(replicas: Int, harvest: HarvestConfiguration, hidesLengths: Bool, priorFactor: Double = 1) {
+        let prior = Self.prior.scaled(by: priorFactor)
         let endpoints = (0..<replicas).map { index in
             Endpoint(
                 name: "replica-\(index)",
                 capacity: EndpointCapacity(
-                    stepTime: Self.prior, kvTokens: nil, maxConcurrentRequests: Self.concurrency))
+                    stepTime: prior, kvTokens: nil, maxConcurrentRequests: Self.concurrency))
         }
         scheduler = PoolScheduler(
             configuration: PoolConfiguration(name: "lab", endpoints: endpoints, harvest: harvest), now: .zero)
