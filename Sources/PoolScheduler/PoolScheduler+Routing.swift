@@ -290,6 +290,7 @@ extension PoolScheduler {
         decisions.note(
             entry.request.id,
             DecisionReceipt(
-                policy: policy, decided: now, waited: now - entry.submitted.time, candidates: candidates, picked: picked))
+                policy: policy, decided: now, waited: now - entry.submitted.time, candidates: candidates, picked: picked
+            ))
     }
 }
