@@ -178,6 +178,14 @@ let package = Package(
             dependencies: ["DeliveryWorlds", product("ArgumentParser", "swift-argument-parser")],
             swiftSettings: strict),
 
+        // What the pure cores cost.
+        .executableTarget(
+            name: "micro-benchmarks",
+            dependencies: [
+                "Basics", "InferenceAPI", "Pool", "PrefixIndex", "Prediction", "Routing", "Admission", "PoolScheduler",
+            ],
+            swiftSettings: strict),
+
         // The command line.
         .executableTarget(
             name: "weir",

@@ -9,12 +9,14 @@ extension LabReport {
             <header>
             <h1><small>Weir lab</small>\(HTMLText.escaped(scenario.name))</h1>
             <p class="lead">\(HTMLText.escaped(scenario.summary))</p>
-            \(calibration.isEmpty ? "<p class=\"soft\">\(HTMLText.escaped(setupLine)).</p>" : "")
+            \(isAboutPolicies ? "<p class=\"soft\">\(HTMLText.escaped(setupLine)).</p>" : "")
             </header>
-            \(calibration.isEmpty ? policyBody : calibrationBody)
+            \(isAboutPolicies ? policyBody : predictions.isEmpty ? calibrationBody : predictionBody)
             """
         return HTMLPage(title: "Weir lab: \(scenario.name)", content: content).text
     }
+
+    private var isAboutPolicies: Bool { calibration.isEmpty && predictions.isEmpty }
 
     private var policyBody: String {
         "<section><h2>Results</h2>\n\(findings)\(resultTable)</section>\n"

@@ -18,6 +18,7 @@ extension LabReport {
             members.append(("rows", .list(calibration.map(Self.value))))
             members.append(("within_bounds", .flag(isWithinBounds)))
         }
+        if !predictions.isEmpty { members.append(("loads", .list(predictions.map(Self.value)))) }
         members.append(("virtual_s", .decimal(policies.reduce(0) { $0 + $1.virtualSeconds }, places: 3)))
         members.append(("wall_s", .decimal(policies.reduce(0) { $0 + $1.wallSeconds }, places: 3)))
         var text = ""

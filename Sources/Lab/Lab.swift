@@ -17,6 +17,9 @@ public enum Lab {
         progress: (String) -> Void = { _ in }
     ) throws(LabError) -> LabReport {
         let configuration = try options.validatedEngine()
+        if scenario.kind == .prediction {
+            return try runPrediction(scenario, options: options, progress: progress)
+        }
         if options.seeds > 1 {
             return try runSeeds(scenario, options: options, files: files, wallClock: wallClock, progress: progress)
         }

@@ -22,7 +22,7 @@ public struct LabOptions: Sendable {
     public var policies: [Policy] = []
     /// How the trace file is written.
     public var format = TraceFormat.azure
-    /// Only this much of the trace, after scaling; nil takes all of it.
+    /// Only this much of the trace, after scaling, or of the traffic of a scenario without one; nil takes all of it.
     public var duration: TimeSpan?
     /// Whether the gateway does not know how long answers will be: it then sees limits of three times the truth.
     public var hidesLengths = false

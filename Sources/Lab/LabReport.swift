@@ -16,10 +16,13 @@ public struct LabReport: Sendable {
     public let policies: [PolicyResult]
     /// The rows of `calibrate`, else empty.
     public let calibration: [CalibrationRow]
+    /// The loads of `prediction`, else empty.
+    public let predictions: [PredictionSummary]
 
     init(
         scenario: Scenario, options: LabOptions, traceName: String, jobName: String = "", traceSeconds: Double = 0,
-        policies: [PolicyResult] = [], calibration: [CalibrationRow] = []
+        policies: [PolicyResult] = [], calibration: [CalibrationRow] = [],
+        predictions: [PredictionSummary] = []
     ) {
         self.scenario = scenario
         self.options = options
@@ -28,6 +31,7 @@ public struct LabReport: Sendable {
         self.traceSeconds = traceSeconds
         self.policies = policies
         self.calibration = calibration
+        self.predictions = predictions
     }
 
     /// Whether the scenario holds what it asserts; only `calibrate` asserts something: that all rows are within bounds.

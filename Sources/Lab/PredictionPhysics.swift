@@ -28,6 +28,7 @@ struct PredictionPhysics {
     }
 
     static let blockTokens = 16
+    static let kvTokens = 450_000 / blockTokens * blockTokens
     private static let noiseSigma = 0.04
 
     var law = Law.reference
@@ -38,7 +39,8 @@ struct PredictionPhysics {
 
     init(replicas: Int, seed: UInt64) {
         let configuration = EngineConfiguration(
-            stepTime: Law.reference.step, kvBlocks: 450_000 / Self.blockTokens, apiMilliseconds: 0, maxSequences: 256,
+            stepTime: Law.reference.step, kvBlocks: Self.kvTokens / Self.blockTokens, apiMilliseconds: 0,
+            maxSequences: 256,
             maxBatchedTokens: 2048, blockSizeTokens: Self.blockTokens)
         engines = (0..<replicas).map { _ in Engine(configuration: configuration, emitsEveryToken: true) }
         prompts = Array(repeating: [], count: replicas)
@@ -48,6 +50,9 @@ struct PredictionPhysics {
 
     /// Preemptions so far.
     var preemptions: Int { engines.reduce(0) { $0 + $1.load.preemptions } }
+
+    /// The share of a replica's KV cache that is in use.
+    func kvUsage(_ replica: Int) -> Double { engines[replica].load.kvUsage }
 
     /// The replica whose step ends first, and when.
     var nextStepEnd: (replica: Int, at: Instant)? {

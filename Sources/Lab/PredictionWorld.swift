@@ -55,6 +55,8 @@ public struct PredictionWorld {
     private static let warmUp = 1000
     /// The scheduler hears of a streaming answer about this often.
     private static let tokensPerReport = 16
+    /// How often a gateway reads metrics where nobody says otherwise; 4.6 has them 50 ms old.
+    private static let scrapeInterval = TimeSpan.milliseconds(500)
     /// Half the usual answer: what a request adds to the context on average.
     private static let meanAddedContext = 90
     /// Outcomes in the rolling error after a swap.
@@ -116,10 +118,16 @@ public struct PredictionWorld {
         var traffic = PredictionTraffic(
             requestsPerSecond: requestsPerSecond, blockTokens: PredictionPhysics.blockTokens, seed: seed)
         var sent = 0
+        var nextScrape = Instant.zero
         var swappedAt: Instant?
         var next: PredictionRequest? = requests > 0 ? traffic.next() : nil
         while true {
             let end = physics.nextStepEnd
+            if let event = [next?.arrival, end?.at].compactMap({ $0 }).min(), event > nextScrape {
+                scrape(now: nextScrape)
+                nextScrape = nextScrape + Self.scrapeInterval
+                continue
+            }
             if let request = next, end.map({ request.arrival < $0.at }) ?? true {
                 if let swap, sent == requests / 2 {
                     physics.law = swap
@@ -163,6 +171,15 @@ public struct PredictionWorld {
             awaitingRequests: awaitingRequests[replica], contextTokens: contextTokens[replica], now: now)
     }
 
+    /// Reads the metrics of the engines, as a gateway does now and then.
+    private mutating func scrape(now: Instant) {
+        for replica in 0..<Self.replicas {
+            predictor.reported(
+                endpoint: replica, kvUsage: physics.kvUsage(replica), kvTokens: PredictionPhysics.kvTokens,
+                contextTokens: contextTokens[replica], now: now)
+        }
+    }
+
     private mutating func submit(_ request: PredictionRequest, id: UInt64) {
         let now = request.arrival
         let replica = place(request, id: id)
@@ -192,7 +209,10 @@ public struct PredictionWorld {
                 guard let later = inFlight[id]?.laterTokens else { continue }
                 inFlight[id]?.laterTokens = later + 1
                 if (later + 1).isMultiple(of: Self.tokensPerReport) {
-                    predictor.tokenSeen(endpoint: replica, now: now)
+                    // The first token is the one before the later ones.
+                    predictor.progressed(
+                        id, endpoint: replica, outputTokens: later + 2, decodingRequests: decodingRequests[replica],
+                        contextTokens: contextTokens[replica], now: now)
                 }
             case .finished(let id, _, _, let outputTokens): finished(id, outputTokens: outputTokens, now: now)
             case .admitted, .preempted: break
@@ -235,7 +255,8 @@ public struct PredictionWorld {
         tpot.append(outcome)
         predictor.observeOutput(
             endpoint: flight.replica, features: flight.outputFeatures,
-            predictedMilliseconds: flight.outputPredictedMilliseconds, tpotMilliseconds: outcome.milliseconds, now: now)
+            predictedMilliseconds: flight.outputPredictedMilliseconds, tpotMilliseconds: outcome.milliseconds,
+            outputTokens: outputTokens, now: now)
     }
 
     private func swap(at swapped: Instant, bar: Double) -> PredictionFindings.Swap {

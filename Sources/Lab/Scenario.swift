@@ -11,6 +11,7 @@ public struct Scenario: Hashable, Sendable {
         case prefix
         case herd
         case fairness
+        case prediction
         case calibrate
     }
 
@@ -94,6 +95,11 @@ public struct Scenario: Hashable, Sendable {
             summary: "One tenant sends ten times as much as each of the others, and a low band waits: who pays?",
             kind: .fairness, defaultPolicies: [.routed(.leastRequests), .weir(enginePriority: false)],
             defaultReplicas: 2),
+        Scenario(
+            name: "prediction",
+            summary:
+                "Latencies are predicted before they are known, at rising load and after a change of engines: how well?",
+            kind: .prediction, defaultPolicies: [], defaultReplicas: 8),
         Scenario(
             name: "calibrate",
             summary: "The engine model beside eight measurements on an H100: can its figures be believed?",

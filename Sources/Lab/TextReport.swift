@@ -5,7 +5,8 @@ import ReportPage
 extension LabReport {
     /// The report as a table for a terminal, at most 120 columns wide.
     public func text() -> String {
-        calibration.isEmpty ? policyText() : calibrationText()
+        if !predictions.isEmpty { return predictionText() }
+        return calibration.isEmpty ? policyText() : calibrationText()
     }
 
     /// What ran, in one line.
@@ -77,7 +78,7 @@ extension LabReport {
     }
 
     /// A paragraph in lines of at most 120 columns.
-    private static func wrapped(_ paragraph: String) -> String {
+    static func wrapped(_ paragraph: String) -> String {
         var lines = [""]
         for word in paragraph.split(separator: " ") {
             let line = lines[lines.count - 1]

@@ -213,6 +213,16 @@ extension PoolScheduler {
             awaitingRequests: load.requestsAwaitingFirstToken, contextTokens: load.contextTokens, now: now)
     }
 
+    /// Notes that an answer goes on.
+    mutating func predictProgress(of id: UInt64, at number: Int, outputTokens: Int, now: Instant) {
+        let load = endpoints[number].load
+        let foreign = endpoints[number].foreignLoad.requests(now: now)
+        predictor.progressed(
+            id, endpoint: number, outputTokens: outputTokens,
+            decodingRequests: load.requests - load.requestsAwaitingFirstToken + foreign,
+            contextTokens: load.contextTokens, now: now)
+    }
+
     /// Notes a first token; one that was only assumed teaches nothing.
     mutating func predictFromFirstToken(
         at place: Dictionary<UInt64, HeldRequest>.Index, isSeen: Bool, now: Instant
@@ -261,10 +271,10 @@ extension PoolScheduler {
         if let firstToken = placement.firstToken, let outputTokens, outputTokens > 1, entry.request.streams {
             tpot = (now - firstToken).milliseconds / Double(outputTokens - 1)
         }
-        if let tpot, let output = placement.output, entry.request.isOneSequence {
+        if let tpot, let outputTokens, let output = placement.output, entry.request.isOneSequence {
             predictor.observeOutput(
                 endpoint: number, features: output.features, predictedMilliseconds: output.predictedTPOTMilliseconds,
-                tpotMilliseconds: tpot, now: now)
+                tpotMilliseconds: tpot, outputTokens: outputTokens, now: now)
         }
         guard entry.request.isExplained else { return }
         decisions.complete(entry.request.id) { outcome in

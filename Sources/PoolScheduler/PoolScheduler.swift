@@ -150,7 +150,7 @@ public struct PoolScheduler: Sendable {
             placement.firstToken != nil
         else { return }
         let endpoint = placement.endpoint.index
-        predictor.tokenSeen(endpoint: endpoint, now: now)
+        predictProgress(of: id, at: endpoint, outputTokens: outputTokens, now: now)
         learnSteps(at: index, placement, outputTokens: outputTokens, now: now)
         let entry = held.values[index]
         guard outputTokens > entry.demand.expectedOutputTokens else { return }
@@ -263,6 +263,11 @@ public struct PoolScheduler: Sendable {
         if endpoints[id.index].capacity.kvTokens == nil {
             endpoints[id.index].capacity.kvTokens = metrics.kvCapacityTokens
             index.setCapacity(metrics.kvCapacityTokens, endpoint: id.index)
+        }
+        if let usage = metrics.kvUsage, let kvTokens = endpoints[id.index].capacity.kvTokens {
+            predictor.reported(
+                endpoint: id.index, kvUsage: usage, kvTokens: kvTokens,
+                contextTokens: endpoints[id.index].load.contextTokens, now: now)
         }
         return placeWaiting(now: now)
     }

@@ -6,15 +6,21 @@ struct ClassLearner: Sendable {
     /// While things drift, the last hundred outcomes or so decide.
     private static let driftForgetting = 0.985
     private static let driftSpan = TimeSpan.seconds(30)
+    /// How far one answer moves the mean length, and what that is before any answer.
+    private static let lengthPace = 0.005
+    private static let usualLength = 128.0
 
     /// The time to first token of requests that are computed in one step, and of those that need more.
     private var single: RelativeLeastSquares
     private var several: RelativeLeastSquares
     private var output: RelativeLeastSquares
-    /// The step constants: fitted to both kinds at once, in physical terms only, so that each keeps its meaning.
-    private var pace: RelativeLeastSquares
+    /// The step constants, fitted to stretches of answers whose steps are counted.
+    private var pace: StepTimeLearner
     private var ttftRatios = Array(repeating: ConformalRatios(), count: LatencyBasis.depths)
     private var tpotRatios = ConformalRatios()
+    /// The means of answers' lengths in tokens and of their squares, as of an exponential distribution at first.
+    private var meanLength = ClassLearner.usualLength
+    private var meanSquareLength = 2 * ClassLearner.usualLength * ClassLearner.usualLength
     private var drift = DriftDetector(threshold: 30)
     private var driftsUntil = Instant(nanoseconds: .min)
     /// What predictions are made of.
@@ -29,10 +35,17 @@ struct ClassLearner: Sendable {
             }
             return RelativeLeastSquares(prior: prior, deviations: deviations)
         }
-        let firstToken = LatencyBasis.firstTokenPrior(constants)
-        single = start(firstToken, [5, 5, 5, 2, 2, 10, 2, 5, 5, 2])
-        several = start(firstToken, [20, 5, 5, 2, 2, 10, 2, 5, 5, 2])
-        pace = start(firstToken, [5, 0, 1, 1, 1, 1, 1, 0, 0, 0])
+        // The terms are milliseconds by constants that are learned apart: half as much again is a lot.
+        var deviations = LatencyBasis.Vector(repeating: 0.5)
+        deviations[0] = 5
+        single = RelativeLeastSquares(prior: LatencyBasis.firstTokenPrior, deviations: deviations)
+        deviations[0] = 20
+        several = RelativeLeastSquares(prior: LatencyBasis.firstTokenPrior, deviations: deviations)
+        pace = StepTimeLearner(
+            prior: StepTimeModel(
+                baseMilliseconds: constants.base, perDecodeMilliseconds: constants.decode,
+                perContextTokenMilliseconds: constants.context, perPrefillTokenMilliseconds: constants.token),
+            attentionMilliseconds: constants.attention)
         output = start(LatencyBasis.outputPrior(constants), [5, 2, 2, 5, 5, 5, 5, 5, 2, 5])
         model = ClassModel(
             constants: constants, single: single.coefficients, several: several.coefficients,
@@ -40,7 +53,7 @@ struct ClassLearner: Sendable {
     }
 
     /// Outcomes learned so far.
-    var samples: Int { pace.samples }
+    var samples: Int { single.samples + several.samples }
 
     /// Whether it has lately turned out that predictions are systematically wrong.
     func isDrifting(now: Instant) -> Bool { now < driftsUntil }
@@ -59,9 +72,8 @@ struct ClassLearner: Sendable {
         }
         let forgetting = isDrifting(now: now) ? Self.driftForgetting : Self.calmForgetting
         let steps = LatencyBasis.steps(features, stepBudget: stepBudget)
-        let basis = LatencyBasis.firstToken(features, steps: steps, stepBudget: stepBudget)
-        pace.observe(basis, outcome: outcome, forgetting: forgetting)
-        model.constants = LatencyBasis.constants(pace.coefficients)
+        let basis = LatencyBasis.firstToken(
+            features, steps: steps, stepBudget: stepBudget, constants: model.constants)
         if steps > 1 {
             several.observe(basis, outcome: outcome, forgetting: forgetting)
             model.several = several.coefficients
@@ -69,15 +81,26 @@ struct ClassLearner: Sendable {
             single.observe(basis, outcome: outcome, forgetting: forgetting)
             model.single = single.coefficients
         }
-        let depth = LatencyBasis.depth(steps: steps, isOthersWaiting: features.awaitingRequests > 0)
+        let depth = LatencyBasis.depth(features, steps: steps)
         ttftRatios[depth].observe(ratio, usedFactor: Double(features.ttftP90Factor))
         model.ttftP90Factors[depth] = Float(ttftRatios[depth].factors[0])
     }
 
-    /// Learns a time per output token, in milliseconds.
+    /// Learns from the steps in a stretch of an answer.
+    mutating func observeSteps(_ sample: StepSample) {
+        pace.observe(sample)
+        model.constants.take(pace)
+    }
+
+    /// Learns a time per output token, in milliseconds, and the length of the answer.
     mutating func observeOutput(
-        _ features: LatencyFeatures, outcome: Double, ratio: Double, stepBudget: Double, now: Instant
+        _ features: LatencyFeatures, outcome: Double, outputTokens: Double, ratio: Double, stepBudget: Double,
+        now: Instant
     ) {
+        meanLength += Self.lengthPace * (outputTokens - meanLength)
+        meanSquareLength += Self.lengthPace * (outputTokens * outputTokens - meanSquareLength)
+        // What is left of an answer that is met at a random moment is E(n^2) / 2 E(n) on average: its residual life.
+        model.constants.endsPerStep = min(max(2 * meanLength / max(meanSquareLength, 1), 1e-6), 1)
         output.observe(
             LatencyBasis.output(features, stepBudget: stepBudget), outcome: outcome,
             forgetting: isDrifting(now: now) ? Self.driftForgetting : Self.calmForgetting)
@@ -104,13 +127,14 @@ struct ClassModel: Sendable {
     var single: LatencyBasis.Vector
     var several: LatencyBasis.Vector
     var output: LatencyBasis.Vector
-    var ttftP90Factors = InlineArray<5, Float>(repeating: Float(ConformalRatios.unlearned[0]))
+    var ttftP90Factors = InlineArray<6, Float>(repeating: Float(ConformalRatios.unlearned[0]))
     var tpotP90Factor = Float(ConformalRatios.unlearned[0])
 
     /// The time to first token, in milliseconds.
     @inline(__always)
     func ttftMilliseconds(_ features: borrowing LatencyFeatures, steps: Double, stepBudget: Double) -> Double {
-        let basis = LatencyBasis.firstToken(features, steps: steps, stepBudget: stepBudget)
+        let basis = LatencyBasis.firstToken(
+            features, steps: steps, stepBudget: stepBudget, constants: constants)
         let value = steps > 1 ? dot(several, basis) : dot(single, basis)
         // Whatever is fitted, the own prompt takes its time.
         let least = 0.5 * (constants.base + constants.token * Double(features.uncachedTokens))

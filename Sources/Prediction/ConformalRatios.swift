@@ -1,3 +1,5 @@
+import Basics
+
 /// Rolling conformal quantiles of outcome over prediction.
 ///
 /// The q-quantile of the latest ratios, times a prediction, bounds the next outcome with probability q; the level is
@@ -5,7 +7,7 @@
 /// inference under distribution shift", 2021).
 struct ConformalRatios: Sendable {
     private static let window = 1000
-    private static let stepSize = 0.002
+    private static let stepSize = 0.006
     /// Fewer ratios than this say nothing about quantiles.
     private static let fewest = 20
     /// While hardly any ratio has been seen: about the quantiles of a normal error of 15 %, and some more.
@@ -16,7 +18,7 @@ struct ConformalRatios: Sendable {
     private var recent: [Float] = []
     private var oldest = 0
     private var sorted: [Float] = []
-    private var steered = ConformalRatios.levels
+    private var steered = [0.0, 0.0, 0.0]
     private(set) var factors = ConformalRatios.unlearned
 
     /// Counts a ratio.
@@ -27,7 +29,7 @@ struct ConformalRatios: Sendable {
         for index in Self.levels.indices {
             let missed = ratio > (index == 0 ? usedFactor : factors[index]) ? 1.0 : 0.0
             let change = Self.stepSize * (missed - (1 - Self.levels[index]))
-            steered[index] = min(max(steered[index] + change, 0.5), 0.999)
+            steered[index] = min(max(steered[index] + change, -1), 1.5)
         }
         let value = Float(ratio)
         if recent.count < Self.window {
@@ -40,7 +42,7 @@ struct ConformalRatios: Sendable {
         }
         sorted.insert(value, at: position(of: value))
         guard sorted.count >= Self.fewest else { return }
-        for index in Self.levels.indices { factors[index] = quantile(steered[index]) }
+        for index in Self.levels.indices { factors[index] = quantile(Self.levels[index]) * exponential(steered[index]) }
     }
 
     /// The factor of any quantile: one that is kept ready if it is that, else that of the window.

@@ -21,6 +21,9 @@ struct EndpointTracker: Sendable {
     let classIndex: Int
     var backlog = PrefillBacklog()
     var law = StepLaw()
+    /// Tokens of KV cache for everything that the gateway knows of; infinite while the endpoint has not reported any.
+    var kvRoom = Double.infinity
+    var stretches = StepStretches()
     /// The logarithm of how much slower it is than its class.
     private(set) var logCorrection = 0.0
     private var drift = DriftDetector(threshold: EndpointTracker.alarmThreshold)
@@ -64,6 +67,7 @@ struct EndpointView: Sendable {
     var stepsUnseen = 0.0
     var computedTokens = 0.0
     var remainingTokens = 0.0
+    var kvRoom = Double.infinity
     /// Attention work beyond the step under way.
     var attentionAhead = 0.0
     var waitingContextTokens = 0.0
@@ -73,6 +77,7 @@ struct EndpointView: Sendable {
     init(_ tracker: EndpointTracker, correction: Double) {
         classIndex = Int32(tracker.classIndex)
         self.correction = correction
+        kvRoom = tracker.kvRoom
         take(tracker.backlog)
     }
 

@@ -1,4 +1,5 @@
-/// The terms in which latencies are linear (shared reference `scheduling.md` 4.6), each scaled to be of order one.
+/// The terms in which latencies are linear (shared reference `scheduling.md` 4.6), in milliseconds by the step constants
+/// that are believed, so that each coefficient of the time to first token is near one.
 ///
 /// Beyond the terms of 4.6 the number of engine steps is counted out, and what is left of the step under way is taken
 /// from the shadow of the endpoint's queue (`PrefillBacklog`).
@@ -6,7 +7,7 @@ enum LatencyBasis {
     typealias Vector = RelativeLeastSquares.Vector
 
     /// How deep the queue is in which a request is put; conformal quantiles are kept per depth.
-    static let depths = 5
+    static let depths = 6
 
     /// Prompt tokens that fit in a step beside the decodes.
     @inline(__always)
@@ -26,42 +27,46 @@ enum LatencyBasis {
     }
 
     /// The depth that belongs to so many steps.
-    static func depth(steps: Double, isOthersWaiting: Bool) -> Int {
-        if steps <= 1 { return isOthersWaiting ? 1 : 0 }
+    static func depth(_ features: borrowing LatencyFeatures, steps: Double) -> Int {
+        if features.lackingTokens > 0 { return 5 }
+        if steps <= 1 { return features.awaitingRequests > 0 ? 1 : 0 }
         if steps <= 4 { return 2 }
         return steps <= 16 ? 3 : 4
     }
 
     /// The terms of the time to first token.
     @inline(__always)
-    static func firstToken(_ features: borrowing LatencyFeatures, steps: Double, stepBudget: Double) -> Vector {
+    static func firstToken(
+        _ features: borrowing LatencyFeatures, steps: Double, stepBudget: Double, constants: borrowing StepConstants
+    ) -> Vector {
         let decodes = Double(features.decodingRequests)
         let tokens = Double(features.tokensAhead) + Double(features.uncachedTokens)
         let slack = max(0, steps * prefillBudget(stepBudget: stepBudget, decodes: decodes) - tokens)
         let remainder = Double(features.stepRemainderMilliseconds)
         let joining = Double(features.arrivalTokensPerMillisecond) * remainder
+        let decoding = steps * (constants.decode * decodes + constants.context * Double(features.contextTokens))
+        // Half of the requests ahead decode already, on average over the wait; and of those that decode now some end.
+        let beginning =
+            steps * 0.5
+            * (constants.decode * Double(features.awaitingRequests)
+                + constants.context * Double(features.waitingContextTokens))
+        let ends = 0.5 * steps * constants.endsPerStep
+        var extra = 0.0
+        if features.lackingTokens > 0 {
+            let freed = constants.endsPerStep * (Double(features.contextTokens) + 0.5 * Double(features.lackingTokens))
+            let until = Double(features.lackingTokens) / max(freed, 1)
+            extra = max(0, until - steps) * (constants.base + constants.token * stepBudget + decoding / steps)
+        }
         return [
-            1, remainder / 10, steps, steps * decodes / 100, steps * Double(features.contextTokens) / 1e5,
-            tokens / 1000, (Double(features.attention) + Double(features.attentionAhead)) / 1e7, joining / 1000,
-            min(slack, joining) / 1000, steps * Double(features.awaitingRequests) / 10,
+            1, remainder, steps * constants.base, decoding, constants.token * tokens,
+            constants.attention * (Double(features.attention) + Double(features.attentionAhead)),
+            constants.token * joining, constants.token * min(slack, joining), beginning - decoding * ends / (1 + ends),
+            extra,
         ]
     }
 
-    /// What step constants say of those terms.
-    static func firstTokenPrior(_ constants: StepConstants) -> Vector {
-        [
-            2, 10, constants.base, constants.decode * 100, constants.context * 1e5, constants.token * 1000,
-            constants.attention * 1e7, 0, constants.token * 1000, 0,
-        ]
-    }
-
-    /// The step constants in the coefficients of those terms, kept within reason.
-    static func constants(_ coefficients: borrowing Vector) -> StepConstants {
-        StepConstants(
-            base: min(max(coefficients[2], 0.2), 1e4), decode: min(max(coefficients[3], 0), 1e4) / 100,
-            context: min(max(coefficients[4], 0), 1e4) / 1e5, token: min(max(coefficients[5], 0.01), 1e5) / 1000,
-            attention: min(max(coefficients[6], 0), 1e5) / 1e7)
-    }
+    /// What is believed of the coefficients of those terms at first.
+    static let firstTokenPrior: Vector = [2, 1, 1, 1, 1, 1, 0, 1, 1, 1]
 
     /// The terms of the time per output token, from the load when the first one is out.
     @inline(__always)

@@ -19,6 +19,10 @@ public struct LatencyFeatures: Hashable, Sendable {
     public var awaitingRequests: Float = 0
     /// Tokens of context that the decoding requests hold.
     public var contextTokens: Float = 0
+    /// Tokens of KV cache that have to be given back before the prompt and all ahead of it have room; 0 if they have.
+    public var lackingTokens: Float = 0
+    /// Tokens of the prompts of the requests without a first token.
+    public var waitingContextTokens: Float = 0
     /// Uncached prompt tokens that have been sent there lately, per millisecond.
     public var arrivalTokensPerMillisecond: Float = 0
     /// The factor from a predicted time to first token to its 0.9 quantile, as it was then.

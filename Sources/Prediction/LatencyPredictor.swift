@@ -13,7 +13,7 @@ public import Basics
 ///     let features = predictor.features(endpoint: picked, …)      // kept with the request, with the prediction
 ///     predictor.sent(id, endpoint: picked, features: features, now: now)
 ///     predictor.observeFirstToken(id, …)                          // or `withdrew` if it left without one
-///     predictor.tokenSeen(endpoint: picked, now: now)             // whenever a later token is noticed
+///     predictor.progressed(id, endpoint: picked, …)               // now and then, while it streams
 ///     predictor.observeOutput(…)                                  // at the end, with features taken at the first token
 ///
 /// All loads are the gateway's own counters before the request itself is reserved. Nonsense is ignored.
@@ -23,14 +23,14 @@ public struct LatencyPredictor: Sendable {
     /// Ratios of outcome over prediction are taken for at most this, and at least its inverse.
     private static let largestRatio = 100.0
 
-    private var trackers: [EndpointTracker]
-    private var views: [EndpointView]
-    private var learners: [ClassLearner]
-    private var models: [ClassModel]
+    var trackers: [EndpointTracker]
+    var views: [EndpointView]
+    var learners: [ClassLearner]
+    var models: [ClassModel]
     /// Learns from all classes, for those that have seen nothing yet; idle where there is one class only.
-    private var pool: ClassLearner
+    var pool: ClassLearner
     private var classSizes: [Int]
-    private let stepBudget: Double
+    let stepBudget: Double
 
     /// Creates a predictor that has seen nothing.
     ///
@@ -45,7 +45,8 @@ public struct LatencyPredictor: Sendable {
             base: Self.positive(prior?.baseMilliseconds, else: 8),
             decode: Self.positive(prior?.perDecodeMilliseconds, else: 0.02),
             context: Self.positive(prior?.perContextTokenMilliseconds, else: 3e-5),
-            token: Self.positive(prior?.perPrefillTokenMilliseconds, else: 0.03), attention: 0)
+            token: Self.positive(prior?.perPrefillTokenMilliseconds, else: 0.03),
+            attention: Self.positive(prior?.perPrefillTokenMilliseconds, else: 0.03) / 32_768)
         pool = ClassLearner(constants, doubt: prior == nil ? 3 : 1)
         learners = Array(repeating: pool, count: count)
         models = Array(repeating: pool.model, count: count)
@@ -147,43 +148,6 @@ public struct LatencyPredictor: Sendable {
         trackers.indices.contains(endpoint) ? trackers[endpoint].tpot.accuracy : AccuracyWindow().accuracy
     }
 
-    // MARK: Following the endpoints
-
-    /// A request was sent, with the features that it had just before.
-    public mutating func sent(_ id: UInt64, endpoint: Int, features: LatencyFeatures, now: Instant) {
-        guard trackers.indices.contains(endpoint) else { return }
-        renewLaw(endpoint, features)
-        let uncached = max(1, Double(features.uncachedTokens))
-        trackers[endpoint].backlog.sent(
-            id, uncachedTokens: uncached,
-            precedingTokens: max(0, Double(features.attention) / uncached - uncached / 2).rounded(),
-            isIdle: features.decodingRequests + features.awaitingRequests == 0, law: trackers[endpoint].law,
-            budget: budget(features), now: now)
-        views[endpoint].take(trackers[endpoint].backlog)
-    }
-
-    /// A token that is not the first of its answer came from an endpoint; not every one needs to be reported.
-    public mutating func tokenSeen(endpoint: Int, now: Instant) {
-        guard trackers.indices.contains(endpoint) else { return }
-        trackers[endpoint].backlog.tokenSeen(law: trackers[endpoint].law, budget: stepBudget, now: now)
-        views[endpoint].take(trackers[endpoint].backlog)
-    }
-
-    /// A request left an endpoint without a first token.
-    public mutating func withdrew(_ id: UInt64, endpoint: Int, now: Instant) {
-        guard trackers.indices.contains(endpoint) else { return }
-        trackers[endpoint].backlog.withdrew(id)
-        views[endpoint].take(trackers[endpoint].backlog)
-    }
-
-    /// An endpoint was started anew: its queue is empty, and nothing special is known of it any more.
-    public mutating func restarted(endpoint: Int) {
-        guard trackers.indices.contains(endpoint) else { return }
-        let classIndex = trackers[endpoint].classIndex
-        trackers[endpoint] = EndpointTracker(classIndex: classIndex)
-        views[endpoint] = EndpointView(trackers[endpoint], correction: 1)
-    }
-
     // MARK: Learning
 
     /// The first token of a request came `milliseconds` after it was sent.
@@ -205,28 +169,29 @@ public struct LatencyPredictor: Sendable {
         let classIndex = trackers[endpoint].classIndex
         let outcome = milliseconds / views[endpoint].correction
         warmUp(classIndex)
-        let isClassDrifting = learners[classIndex].isDrifting(now: now)
-        trackers[endpoint].observe(
-            logError: naturalLogarithm(ratio), isClassDrifting: isClassDrifting, now: now)
-        views[endpoint].correction = exponential(trackers[endpoint].logCorrection)
+        // Steps tell how fast an endpoint is; where none are counted, first tokens have to.
+        if !trackers[endpoint].stretches.isCounting {
+            correct(endpoint, logError: naturalLogarithm(ratio), now: now)
+        }
         if learners.count > 1 {
             pool.observeFirstToken(features, outcome: milliseconds, ratio: ratio, stepBudget: stepBudget, now: now)
         }
-        // An endpoint that has just become another engine teaches nothing about its class.
-        if classSizes[classIndex] > 1, trackers[endpoint].isForeign(now: now), !isClassDrifting { return }
+        guard isTelling(endpoint, of: classIndex, now: now) else { return }
         learners[classIndex].observeFirstToken(
             features, outcome: outcome, ratio: ratio, stepBudget: stepBudget, now: now)
         models[classIndex] = learners[classIndex].model
-        renewLaw(endpoint, features)
+        renewLaw(endpoint, features, now: now)
     }
 
     /// An answer is complete; from its first token on it took `tpotMilliseconds` per token.
     ///
     /// - Parameters:
+    ///   - outputTokens: how many it has.
     ///   - features: those taken when the first token came.
     ///   - predictedMilliseconds: what was predicted from them then.
     public mutating func observeOutput(
-        endpoint: Int, features: LatencyFeatures, predictedMilliseconds: Double, tpotMilliseconds: Double, now: Instant
+        endpoint: Int, features: LatencyFeatures, predictedMilliseconds: Double, tpotMilliseconds: Double,
+        outputTokens: Int, now: Instant
     ) {
         guard trackers.indices.contains(endpoint),
             let ratio = Self.ratio(tpotMilliseconds, over: predictedMilliseconds)
@@ -236,19 +201,35 @@ public struct LatencyPredictor: Sendable {
             isCovered: ratio <= Double(features.tpotP90Factor))
         let classIndex = trackers[endpoint].classIndex
         let outcome = tpotMilliseconds / views[endpoint].correction
+        let tokens = Self.count(outputTokens)
         warmUp(classIndex)
         if learners.count > 1 {
-            pool.observeOutput(features, outcome: tpotMilliseconds, ratio: ratio, stepBudget: stepBudget, now: now)
+            pool.observeOutput(
+                features, outcome: tpotMilliseconds, outputTokens: tokens, ratio: ratio, stepBudget: stepBudget,
+                now: now)
         }
         learners[classIndex].observeOutput(
-            features, outcome: outcome, ratio: ratio, stepBudget: stepBudget, now: now)
+            features, outcome: outcome, outputTokens: tokens, ratio: ratio, stepBudget: stepBudget, now: now)
         models[classIndex] = learners[classIndex].model
     }
 
-    private static func ratio(_ outcome: Double, over prediction: Double) -> Double? {
+    static func ratio(_ outcome: Double, over prediction: Double) -> Double? {
         guard outcome.isFinite, prediction.isFinite, outcome > 0, prediction > 0, outcome <= longestMilliseconds
         else { return nil }
         return min(max(outcome / prediction, 1 / largestRatio), largestRatio)
+    }
+
+    /// Learns how much slower an endpoint is than its class from the error of one belief.
+    mutating func correct(_ endpoint: Int, logError: Double, now: Instant) {
+        let isClassDrifting = learners[trackers[endpoint].classIndex].isDrifting(now: now)
+        trackers[endpoint].observe(logError: logError, isClassDrifting: isClassDrifting, now: now)
+        views[endpoint].correction = exponential(trackers[endpoint].logCorrection)
+    }
+
+    /// Whether an endpoint teaches something about its class; one that has just become another engine does not.
+    func isTelling(_ endpoint: Int, of classIndex: Int, now: Instant) -> Bool {
+        classSizes[classIndex] == 1 || !trackers[endpoint].isForeign(now: now)
+            || learners[classIndex].isDrifting(now: now)
     }
 
     /// A class without outcomes of its own begins where the pool is.
@@ -291,15 +272,19 @@ extension LatencyPredictor {
         let context = max(0, Self.count(contextTokens) - views[index].waitingContextTokens)
         features.decodingRequests = Float(decodes)
         features.awaitingRequests = Float(awaiting)
+        features.waitingContextTokens = Float(views[index].waitingContextTokens)
         features.contextTokens = Float(context)
         let pending = Self.count(pendingPrefillTokens) - views[index].computedTokens - views[index].stepTokens
         features.tokensAhead = Float(max(0, pending))
+        let lacking = context + Self.count(pendingPrefillTokens) + uncached - views[index].kvRoom
+        if lacking > 0 { features.lackingTokens = Float(lacking) }
         features.attentionAhead = Float(views[index].attentionAhead)
         features.arrivalTokensPerMillisecond = Float(
             views[index].arrivals * PrefillBacklog.fading((now - views[index].arrivalsAt).milliseconds))
         let elapsed = max(0, (now - views[index].stepBegan).milliseconds)
         if views[index].stepTokens > 0 {
-            features.stepRemainderMilliseconds = Float(max(0, views[index].stepMilliseconds - elapsed))
+            features.stepRemainderMilliseconds = Float(
+                max(0, views[index].stepMilliseconds - elapsed) / views[index].correction)
         } else if decodes + awaiting > 0 {
             // Steps of decodes alone repeat; what is known of their phase fades.
             let law = models[Int(views[index].classIndex)].constants.law(
@@ -308,17 +293,17 @@ extension LatencyPredictor {
             let whole = Double(Int64(min(steps, 1e15)))
             let trust = 8 / (8 + views[index].stepsUnseen + whole)
             features.stepRemainderMilliseconds = Float(
-                law.decodeMilliseconds * (trust * (1 - (steps - whole)) + (1 - trust) * 0.5))
+                law.decodeMilliseconds / views[index].correction * (trust * (1 - (steps - whole)) + (1 - trust) * 0.5))
         }
         return features
     }
 
     /// A number of tokens or requests, within what can be meant.
     @inline(__always)
-    private static func count(_ value: Int) -> Double { Double(min(max(0, value), 1 << 31)) }
+    static func count(_ value: Int) -> Double { Double(min(max(0, value), 1 << 31)) }
 
     @inline(__always)
-    private mutating func rollIfOverdue(_ index: Int, now: Instant) {
+    mutating func rollIfOverdue(_ index: Int, now: Instant) {
         guard views[index].remainingTokens > 0,
             (now - views[index].stepBegan).milliseconds > views[index].stepMilliseconds
         else { return }
@@ -331,18 +316,20 @@ extension LatencyPredictor {
         views[index].take(trackers[index].backlog)
     }
 
-    private mutating func renewLaw(_ endpoint: Int, _ features: LatencyFeatures) {
+    mutating func renewLaw(_ endpoint: Int, _ features: LatencyFeatures, now: Instant) {
+        trackers[endpoint].stretches.loads(
+            decodes: Double(features.decodingRequests), contextTokens: Double(features.contextTokens), now: now)
         trackers[endpoint].law = models[trackers[endpoint].classIndex].constants.law(
             decodingRequests: Double(features.decodingRequests), contextTokens: Double(features.contextTokens),
             correction: views[endpoint].correction)
+        trackers[endpoint].law.roomTokens = trackers[endpoint].kvRoom - Double(features.contextTokens)
     }
 
-    private func budget(_ features: LatencyFeatures) -> Double {
+    func budget(_ features: LatencyFeatures) -> Double {
         LatencyBasis.prefillBudget(stepBudget: stepBudget, decodes: Double(features.decodingRequests))
     }
 
     private func depth(_ features: LatencyFeatures) -> Int {
-        LatencyBasis.depth(
-            steps: LatencyBasis.steps(features, stepBudget: stepBudget), isOthersWaiting: features.awaitingRequests > 0)
+        LatencyBasis.depth(features, steps: LatencyBasis.steps(features, stepBudget: stepBudget))
     }
 }

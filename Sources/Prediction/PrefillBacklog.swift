@@ -39,6 +39,9 @@ struct PrefillBacklog: Sendable {
     /// Tokens and attention work of the listed prompts that are not, the step under way included.
     private(set) var remainingTokens = 0.0
     private(set) var remainingAttention = 0.0
+    /// All tokens and attention work that were ever computed here.
+    private(set) var totalTokens = 0.0
+    private(set) var totalAttention = 0.0
     /// The lengths of the listed prompts, summed.
     private(set) var waitingContextTokens = 0.0
     /// Uncached tokens sent lately, per millisecond, as of `arrivalsAt`.
@@ -138,11 +141,47 @@ struct PrefillBacklog: Sendable {
 
     private mutating func take(_ part: Double, from index: Int) {
         guard part > 0 else { return }
-        remainingAttention -= part * (prompts[index].precedingTokens + part / 2)
+        let attention = part * (prompts[index].precedingTokens + part / 2)
+        totalTokens += part
+        totalAttention += attention
+        remainingAttention -= attention
         prompts[index].remainingTokens -= part
         prompts[index].precedingTokens += part
         remainingTokens -= part
         computedTokens += part
+    }
+
+    /// So many more prompt tokens are computed than was thought, or fewer if below zero: those of the latest are lost
+    /// then, as an engine takes its KV cache back from whom it admitted last.
+    mutating func correct(by tokens: Double, law: StepLaw, budget: Double, now: Instant) {
+        if tokens < 0 {
+            var left = -tokens
+            for index in prompts.indices.reversed() where prompts[index].remainingTokens < prompts[index].sentTokens {
+                let part = min(left, prompts[index].sentTokens - prompts[index].remainingTokens)
+                giveBack(part, at: index)
+                left -= part
+                if left <= 0 { break }
+            }
+        } else {
+            var left = tokens
+            for index in prompts.indices where prompts[index].remainingTokens > 0 {
+                let part = min(left, prompts[index].remainingTokens)
+                take(part, from: index)
+                left -= part
+                if left <= 0 { break }
+            }
+        }
+        begin(now, law: law, budget: budget)
+    }
+
+    /// So many tokens of a prompt have to be computed again.
+    private mutating func giveBack(_ lost: Double, at index: Int) {
+        remainingAttention -= prompts[index].attention
+        prompts[index].remainingTokens += lost
+        prompts[index].precedingTokens -= lost
+        remainingAttention += prompts[index].attention
+        remainingTokens += lost
+        computedTokens -= lost
     }
 
     private mutating func remove(_ index: Int) {
@@ -162,8 +201,16 @@ struct PrefillBacklog: Sendable {
         stepAttention = 0
         stepBringsFirstToken = false
         var left = budget
-        for prompt in prompts where prompt.remainingTokens > 0 {
+        var room = law.roomTokens - computedTokens
+        for index in prompts.indices where prompts[index].remainingTokens > 0 {
+            let prompt = prompts[index]
             let part = min(left, prompt.remainingTokens)
+            if part > room {
+                // The engine takes back what the prompt holds, and computes it again.
+                giveBack(prompt.sentTokens - prompt.remainingTokens, at: index)
+                break
+            }
+            room -= part
             stepTokens += part
             stepAttention += part * (prompt.precedingTokens + part / 2)
             if part == prompt.remainingTokens { stepBringsFirstToken = true }

@@ -12,20 +12,25 @@ public struct StepSample: Hashable, Sendable {
     public var contextTokens: Double
     /// Prompt tokens that the engine computed in the stretch.
     public var prefillTokens: Double
+    /// Their attention work: each counts the tokens before it.
+    public var attention: Double
 
     /// Creates a sample.
     public init(
-        steps: Double, milliseconds: Double, decodes: Double, contextTokens: Double, prefillTokens: Double
+        steps: Double, milliseconds: Double, decodes: Double, contextTokens: Double, prefillTokens: Double,
+        attention: Double = 0
     ) {
         self.steps = steps
         self.milliseconds = milliseconds
         self.decodes = decodes
         self.contextTokens = contextTokens
         self.prefillTokens = prefillTokens
+        self.attention = attention
     }
 }
 
-/// Learns the four constants of an engine's step time from what a gateway sees of it.
+/// Learns the constants of an engine's step time from what a gateway sees of it: four, and where it is asked for the
+/// cost of attention in prompts.
 ///
 /// Least squares on the mean step times of stretches of answers, each weighted by its own relative size and forgotten
 /// exponentially, as the sums `A` and `b` of the normal equations (recursive least squares without its inverse). What the
@@ -50,6 +55,8 @@ public struct StepTimeLearner: Sendable {
     private static let smallestShare = 0.02
     /// Beliefs stay within this factor of the prior, whatever a server claims.
     private static let largestScale = 10_000.0
+    /// What is left of the weight of the samples so far when they are doubted.
+    private static let doubtful = 0.01
     private static let samplesPerFit = 4
     private static let sweeps = 24
 
@@ -57,19 +64,26 @@ public struct StepTimeLearner: Sendable {
     public private(set) var prior: StepTimeModel
     /// The constants believed now.
     public private(set) var model: StepTimeModel
+    /// The cost of attention believed now, in milliseconds per prompt token and token before it.
+    public private(set) var attentionMilliseconds: Double
+    private let attentionPrior: Double
     /// Samples that were fitted since the last start or jump.
     public private(set) var fittedSamples = 0
     private var scale = 1.0
-    private var normal = Symmetric4()
-    private var target = SIMD4<Double>.zero
+    private var normal = SymmetricMatrix()
+    private var target = SIMD8<Double>.zero
     private var votes = 0
     private var strangeLogarithm = 0.0
     private var sinceFit = 0
 
     /// Creates a learner that believes `prior`.
-    public init(prior: StepTimeModel) {
+    ///
+    /// - Parameter attentionMilliseconds: what to believe of the cost of attention; 0 leaves it out for good.
+    public init(prior: StepTimeModel, attentionMilliseconds: Double = 0) {
         self.prior = prior
         model = prior
+        attentionPrior = max(0, attentionMilliseconds)
+        self.attentionMilliseconds = attentionPrior
     }
 
     /// How many times faster than the prior the engine is believed to be, judged by its shortest step.
@@ -78,16 +92,26 @@ public struct StepTimeLearner: Sendable {
     }
 
     /// Forgets what has been learned and believes `prior` from now on: another engine may be behind the address.
-    public mutating func restart(prior: StepTimeModel) { self = StepTimeLearner(prior: prior) }
+    public mutating func restart(prior: StepTimeModel) {
+        self = StepTimeLearner(prior: prior, attentionMilliseconds: attentionPrior)
+    }
+
+    /// Keeps what was learned as a first guess only: the next samples count for most.
+    public mutating func doubt() {
+        normal.fade(Self.doubtful)
+        target *= Self.doubtful
+    }
 
     /// Counts one stretch. What cannot be true of an engine is ignored.
     public mutating func observe(_ sample: StepSample) {
         guard sample.steps >= Self.fewestSteps, sample.steps.isFinite, sample.milliseconds.isFinite,
             (0...1e7).contains(sample.decodes), (0...1e12).contains(sample.contextTokens),
-            (0...1e12).contains(sample.prefillTokens)
+            (0...1e12).contains(sample.prefillTokens), (0...1e15).contains(sample.attention)
         else { return }
-        let parts = SIMD4(1, sample.decodes, sample.contextTokens, sample.prefillTokens / sample.steps)
-        let believed = (parts * model.vector).sum()
+        let parts = SIMD8(
+            1, sample.decodes, sample.contextTokens, sample.prefillTokens / sample.steps,
+            attentionPrior > 0 ? sample.attention / sample.steps : 0, 0, 0, 0)
+        let believed = (parts * vector).sum()
         guard believed > 0 else { return }
         let observed = max(sample.milliseconds / sample.steps, believed / Self.largestScale)
         guard !isStrange(observed / believed) else { return }
@@ -121,13 +145,13 @@ public struct StepTimeLearner: Sendable {
 
     private mutating func jump() {
         let limit = naturalLogarithm(Self.largestJump)
-        let wanted = model.vector * exponential(min(max(strangeLogarithm, -limit), limit))
-        let largest = prior.vector * Self.largestScale
-        let smallest = prior.vector * (1 / Self.largestScale)
+        let wanted = vector * exponential(min(max(strangeLogarithm, -limit), limit))
+        let largest = priorVector * Self.largestScale
+        let smallest = priorVector * (1 / Self.largestScale)
         let moved = wanted.clamped(lowerBound: smallest, upperBound: largest)
-        scale *= moved[0] > 0 && model.vector[0] > 0 ? moved[0] / model.vector[0] : 1
-        model = StepTimeModel(moved)
-        normal = Symmetric4()
+        scale *= moved[0] > 0 && vector[0] > 0 ? moved[0] / vector[0] : 1
+        vector = moved
+        normal = SymmetricMatrix()
         target = .zero
         fittedSamples = 0
         votes = 0
@@ -135,15 +159,15 @@ public struct StepTimeLearner: Sendable {
 
     /// Solves for the constants, by coordinate descent from the present ones so that none gets too small.
     private mutating func fit() {
-        let shape = prior.vector
+        let shape = priorVector
         let confidence = Self.priorWeight / (scale * scale)
         let numerator = (shape * target).sum() + confidence * scale
         let denominator = normal.quadratic(shape) + confidence
         let fitted = min(max(numerator / denominator, 1 / Self.largestScale), Self.largestScale)
         let expected = shape * fitted
-        var constants = model.vector
+        var constants = vector
         for _ in 0..<Self.sweeps {
-            for index in 0..<4 where expected[index] > 0 {
+            for index in 0..<5 where expected[index] > 0 {
                 let hold = Self.priorWeight / (expected[index] * expected[index])
                 let rest = target[index] - normal.row(index, times: constants) + normal[index] * constants[index]
                 let value = (rest + hold * expected[index]) / (normal[index] + hold)
@@ -151,43 +175,48 @@ public struct StepTimeLearner: Sendable {
             }
         }
         scale = fitted
-        model = StepTimeModel(constants)
+        vector = constants
+    }
+
+    private var priorVector: SIMD8<Double> { Self.vector(prior, attention: attentionPrior) }
+
+    private var vector: SIMD8<Double> {
+        get { Self.vector(model, attention: attentionMilliseconds) }
+        set {
+            model = StepTimeModel(
+                baseMilliseconds: newValue[0], perDecodeMilliseconds: newValue[1],
+                perContextTokenMilliseconds: newValue[2], perPrefillTokenMilliseconds: newValue[3])
+            attentionMilliseconds = newValue[4]
+        }
+    }
+
+    private static func vector(_ model: StepTimeModel, attention: Double) -> SIMD8<Double> {
+        SIMD8(
+            model.baseMilliseconds, model.perDecodeMilliseconds, model.perContextTokenMilliseconds,
+            model.perPrefillTokenMilliseconds, attention, 0, 0, 0)
     }
 }
 
-/// A symmetric matrix of four rows.
-private struct Symmetric4 {
-    private var rows = [SIMD4<Double>](repeating: .zero, count: 4)
+/// A symmetric matrix of five rows.
+private struct SymmetricMatrix {
+    private var rows = [SIMD8<Double>](repeating: .zero, count: 5)
 
     /// The element on the diagonal.
     subscript(index: Int) -> Double { rows[index][index] }
 
     mutating func fade(_ factor: Double) {
-        for index in 0..<4 { rows[index] *= factor }
+        for index in 0..<5 { rows[index] *= factor }
     }
 
-    mutating func add(_ vector: SIMD4<Double>, weight: Double) {
-        for index in 0..<4 { rows[index] += vector * (weight * vector[index]) }
+    mutating func add(_ vector: SIMD8<Double>, weight: Double) {
+        for index in 0..<5 { rows[index] += vector * (weight * vector[index]) }
     }
 
-    func row(_ index: Int, times vector: SIMD4<Double>) -> Double { (rows[index] * vector).sum() }
+    func row(_ index: Int, times vector: SIMD8<Double>) -> Double { (rows[index] * vector).sum() }
 
-    func quadratic(_ vector: SIMD4<Double>) -> Double {
+    func quadratic(_ vector: SIMD8<Double>) -> Double {
         var sum = 0.0
-        for index in 0..<4 { sum += vector[index] * row(index, times: vector) }
+        for index in 0..<5 { sum += vector[index] * row(index, times: vector) }
         return sum
-    }
-}
-
-extension StepTimeModel {
-    fileprivate var vector: SIMD4<Double> {
-        SIMD4(
-            baseMilliseconds, perDecodeMilliseconds, perContextTokenMilliseconds, perPrefillTokenMilliseconds)
-    }
-
-    fileprivate init(_ vector: SIMD4<Double>) {
-        self.init(
-            baseMilliseconds: vector[0], perDecodeMilliseconds: vector[1], perContextTokenMilliseconds: vector[2],
-            perPrefillTokenMilliseconds: vector[3])
     }
 }

@@ -27,3 +27,28 @@ import Testing
 @Test func anUnknownPresetIsRefused() {
     #expect(throws: LabError.self) { try PredictionWorld.run(load: .light, seed: 1, requests: 10, swapsTo: "none") }
 }
+
+@Test func predictionsMeetTheirBarsWhereTheKVCacheRunsFull() throws {
+    let findings = try PredictionWorld.run(load: .nearSaturation, seed: 6, requests: 8000)
+    #expect(findings.preemptions > 10)
+    #expect(findings.ttft.meanAbsolutePercentageError <= 0.18)
+}
+
+@Test func theScenarioMeasuresEveryLoadAndBothSwaps() throws {
+    var options = LabOptions()
+    options.duration = .seconds(1)
+    options.seeds = 2
+    let report = try Lab.run(.named("prediction"), options: options)
+    #expect(
+        report.predictions.map(\.name) == [
+            "light", "median", "heavy", "near-saturation", "median, then llama-8b-h100",
+            "median, then llama-70b-h100x4",
+        ])
+    #expect(report.predictions.allSatisfy { $0.runs.map(\.seed) == [1, 2] && $0.runs[0].ttft.count == 1000 })
+    let text = report.text()
+    #expect(text.contains("near-saturation") && text.contains("±"))
+    #expect(text.split(separator: "\n").allSatisfy { $0.count <= 120 })
+    #expect(report.json().contains("\"ttft_mape\"") && report.json().contains("\"half_width_95\""))
+    #expect(report.html().contains("median, then llama-8b-h100"))
+    #expect(!report.html().contains("policy"))
+}

@@ -170,9 +170,17 @@ private struct LinearWorld {
         world.predictor.observeFirstToken(
             9, endpoint: 0, features: features, predictedMilliseconds: value, milliseconds: value, now: world.now)
         world.predictor.observeOutput(
-            endpoint: 0, features: features, predictedMilliseconds: value, tpotMilliseconds: value, now: world.now)
+            endpoint: 0, features: features, predictedMilliseconds: value, tpotMilliseconds: value,
+            outputTokens: .min, now: world.now)
+        world.predictor.reported(endpoint: 0, kvUsage: value, kvTokens: .max, contextTokens: .min, now: world.now)
     }
-    world.predictor.tokenSeen(endpoint: 77, now: world.now)
+    for tokens in [Int.min, 1, .max, .min, .max] {
+        world.predictor.progressed(
+            9, endpoint: 0, outputTokens: tokens, decodingRequests: .max, contextTokens: .min, now: world.now)
+    }
+    world.predictor.progressed(
+        9, endpoint: 77, outputTokens: 5, decodingRequests: 1, contextTokens: 1, now: world.now)
+    world.predictor.reported(endpoint: 77, kvUsage: 0.5, kvTokens: 100, contextTokens: 1, now: world.now)
     world.predictor.sent(1, endpoint: -1, features: features, now: world.now)
     let absurd = world.predictor.ttftMilliseconds(endpoint: 0, features)
     #expect(absurd.isFinite && absurd > 0)
@@ -237,7 +245,7 @@ private struct LinearWorld {
         let truth = 7 + 0.05 * Double(decodes + 1)
         predictor.observeOutput(
             endpoint: 0, features: features, predictedMilliseconds: predicted, tpotMilliseconds: truth,
-            now: Instant(seconds: Double(index)))
+            outputTokens: 100, now: Instant(seconds: Double(index)))
         last = (predicted - truth).magnitude / truth
     }
     #expect(last < 0.02)

@@ -81,3 +81,32 @@ private func at(_ milliseconds: Double) -> Instant { .zero + .milliseconds(milli
     #expect(backlog.remainingTokens == 0 && backlog.computedTokens == 0)
     #expect(backlog.remainingAttention == 0 && backlog.waitingContextTokens == 0)
 }
+
+@Test func aPromptThatFindsNoRoomInTheKVCacheIsComputedAgain() {
+    var law = law
+    law.roomTokens = 2500
+    var backlog = PrefillBacklog()
+    backlog.sent(1, uncachedTokens: 4000, precedingTokens: 0, isIdle: true, law: law, budget: 1000, now: .zero)
+    backlog.roll(law: law, budget: 1000, now: at(41))
+    // Two steps of 1,000 fitted; the third does not, and takes back what was there.
+    #expect(backlog.computedTokens == 0 && backlog.remainingTokens == 4000 && backlog.stepTokens == 0)
+    #expect(backlog.totalTokens == 2000)
+    law.roomTokens = 5000
+    backlog.tokenSeen(law: law, budget: 1000, now: at(50))
+    #expect(backlog.stepTokens == 1000)
+}
+
+@Test func aKVCacheThatIsFullerOrEmptierThanThoughtMovesTheBacklog() {
+    var backlog = PrefillBacklog()
+    backlog.sent(1, uncachedTokens: 3000, precedingTokens: 0, isIdle: true, law: law, budget: 1000, now: .zero)
+    backlog.sent(2, uncachedTokens: 2000, precedingTokens: 0, isIdle: false, law: law, budget: 1000, now: .zero)
+    backlog.correct(by: 3500, law: law, budget: 1000, now: at(10))
+    #expect(backlog.computedTokens == 3500 && backlog.remainingTokens == 1500 && backlog.stepTokens == 1000)
+    // What was computed last is lost first.
+    backlog.correct(by: -1000, law: law, budget: 1000, now: at(20))
+    #expect(backlog.computedTokens == 2500 && backlog.remainingTokens == 2500 && backlog.stepTokens == 1000)
+    backlog.correct(by: -1e9, law: law, budget: 1000, now: at(30))
+    #expect(backlog.computedTokens == 0 && backlog.remainingTokens == 5000)
+    backlog.correct(by: 1e9, law: law, budget: 1000, now: at(40))
+    #expect(backlog.computedTokens == 5000 && backlog.remainingTokens == 0)
+}

@@ -147,3 +147,27 @@ private struct SyntheticEngine {
         #expect(learner.model == generic && learner.fittedSamples == 0)
     }
 }
+
+@Test func theCostOfAttentionIsLearnedWhereItIsAskedFor() {
+    let prior = StepTimeModel(
+        baseMilliseconds: 10, perDecodeMilliseconds: 0.02, perContextTokenMilliseconds: 3e-5,
+        perPrefillTokenMilliseconds: 0.03)
+    var learner = StepTimeLearner(prior: prior, attentionMilliseconds: 1e-6)
+    var blind = StepTimeLearner(prior: prior)
+    var generator = SeededGenerator(seed: 5)
+    for _ in 0..<2000 {
+        let (decodes, context) = (generator.unit() * 100, generator.unit() * 400_000)
+        let (tokens, attention) = (generator.unit() * 30_000, generator.unit() * 4e8)
+        let sample = StepSample(
+            steps: 16,
+            milliseconds: 16 * (7 + 0.022 * decodes + 1.4e-5 * context) + 0.036 * tokens + 5.5e-7 * attention,
+            decodes: decodes, contextTokens: context, prefillTokens: tokens, attention: attention)
+        learner.observe(sample)
+        blind.observe(sample)
+    }
+    #expect(abs(learner.attentionMilliseconds / 5.5e-7 - 1) < 0.02)
+    #expect(abs(learner.model.perPrefillTokenMilliseconds / 0.036 - 1) < 0.02)
+    #expect(blind.attentionMilliseconds == 0)
+    learner.doubt()
+    #expect(abs(learner.attentionMilliseconds / 5.5e-7 - 1) < 0.02)
+}
