@@ -34,7 +34,8 @@ worlds: setup ## deterministic worlds of delivery with faults; SEEDS=1-100000 fo
 	@$(SWIFT) build -c release --product delivery-worlds
 	@.build/release/delivery-worlds $(if $(SEED),--seed $(SEED) --trace,--seeds $(SEEDS))
 
-bench: build ## measure the gateway beside nginx, the queue, and the lab; prints ratios of one run
+bench: build ## measure the pure cores, the gateway beside nginx, the queue, and the lab; prints ratios of one run
+	@$(SWIFT) build -c release --product micro-benchmarks
 	@Scripts/bench
 
 HOURS ?= 2

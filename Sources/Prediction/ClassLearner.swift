@@ -35,8 +35,8 @@ struct ClassLearner: Sendable {
             }
             return RelativeLeastSquares(prior: prior, deviations: deviations)
         }
-        // The terms are milliseconds by constants that are learned apart: half as much again is a lot.
-        var deviations = LatencyBasis.Vector(repeating: 0.5)
+        // The terms are milliseconds by constants that are learned apart: twice as much is a lot.
+        var deviations = LatencyBasis.Vector(repeating: 1)
         deviations[0] = 5
         single = RelativeLeastSquares(prior: LatencyBasis.firstTokenPrior, deviations: deviations)
         deviations[0] = 20

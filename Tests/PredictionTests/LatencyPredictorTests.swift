@@ -62,8 +62,9 @@ private struct LinearWorld {
         baseMilliseconds: 10, perDecodeMilliseconds: 0.02, perContextTokenMilliseconds: 1e-5,
         perPrefillTokenMilliseconds: 0.05)
     var told = LinearWorld(classes: [0], prior: law)
-    // 2 ms of overhead are assumed: (2 + 10 + 50) / 60 - 1.
-    #expect(abs(told.step(endpoint: 0, tokens: 1000).error - 2.0 / 60) < 1e-4)
+    // 2 ms of overhead are assumed, and that attention doubles the price of a token after 32,768 others:
+    // (2 + 10 + 50 + 0.05 * 1000 * 500 / 32,768) / 60 - 1.
+    #expect(abs(told.step(endpoint: 0, tokens: 1000).error - 2.763 / 60) < 1e-4)
     var untold = LinearWorld(classes: [0])
     #expect(untold.step(endpoint: 0, tokens: 1000).error.magnitude > 0.1)
 }
