@@ -36,8 +36,8 @@ public struct HarvestConfiguration: Hashable, Sendable {
     public init(
         tpotLimitMilliseconds: Double = 50, ttftLimitMilliseconds: Double = 1000, stepShare: Double = 0.75,
         prefillShare: Double = 0.5, prefillBurstMilliseconds: Double = 120, brakeShare: Double = 0.7,
-        cautiousBrakeShare: Double = 0.37, kvShare: Double = 0.85,
-        reserveQuantile: Double = 0.95, abortedTokenShare: Double = 0.05, cautiousAbortedTokenShare: Double = 0.15,
+        cautiousBrakeShare: Double = 0.6, kvShare: Double = 0.85, reserveQuantile: Double = 0.95,
+        abortedTokenShare: Double = 0.05, cautiousAbortedTokenShare: Double = 0.25,
         toleratedMissShare: Double = 0.0025, maxInFlightPerEndpoint: Int? = nil,
         isEnabled: Bool = true
     ) {

@@ -11,17 +11,32 @@ public import Pool
 public struct HarvestController: Sendable {
     /// The share of the TTFT limit for which a real-time request may be silent before the brake acts, whatever its prompt.
     private static let silenceShare = 0.7
+    /// What one spoilt real-time request weighs at most, in batch requests begun in vain.
+    private static let dearestMiss = 50.0
+    /// How long nothing starts after a surge at full caution, in TTFT limits: one for the first tokens of its requests, and
+    /// half as much for the rest of their answers.
+    private static let settlingShare = 1.5
+    /// As if so many tokens had been harvested before the start, in tokens: the first surge is no reason to let it pass
+    /// that nothing has been harvested yet.
+    private static let creditTokens = 1e6
+    /// While the endpoint's pace is not known from its answers, this share of the time per token is used of what would be.
+    private static let unknownPaceShare = 0.5
     private let configuration: HarvestConfiguration
     private var margin: HarvestMargin
     private var rises = RiseTracker()
     private var realtimePromptTokens = RateEstimate(timeConstant: .seconds(2))
     /// Full when the endpoint is first looked at.
     private var prefillBucket: TokenBucket?
+    private var answerLengths = AnswerLengths()
+    /// When real-time work last surged.
+    private var surged: Instant?
     private var residenceSeconds = 5.0
     private var meanPromptTokens = 0.0
     private var meanOutputTokens = 0.0
     private var harvestedTokens = 0.0
     private var abortedTokens = 0.0
+    /// Whether the constants of the endpoint's step time come from what it has done.
+    public var isPaceKnown = false
     /// How many times faster than its prior the endpoint has proved to be; for reports only.
     public var speedFactor = 1.0
 
@@ -41,6 +56,8 @@ public struct HarvestController: Sendable {
     /// Counts a real-time request that was served, and how much of its time was batch work's.
     public mutating func realtimeFinished(_ outcome: RealtimeOutcome) {
         margin.observe(outcome)
+        // One token takes no time after the first.
+        if outcome.outputTokens > 1 { answerLengths.observe(tokens: outcome.outputTokens) }
     }
 
     /// Charges a batch request that was placed on the endpoint.
@@ -91,7 +108,7 @@ public struct HarvestController: Sendable {
             state.limit = .disabled
         } else if !endpoint.accepts(demand, now: now) {
             state.limit = .endpoint
-        } else if isSurging(endpoint, backlog) {
+        } else if isSurging(endpoint, backlog, now: now) || isSettling(now: now) {
             state.limit = .brake
         } else if load.sheddableRequests >= allowed {
             state.limit = .stepTime
@@ -112,7 +129,7 @@ public struct HarvestController: Sendable {
     ) -> Int {
         let load = endpoint.load
         guard load.sheddableRequests > 0 else { return 0 }
-        if isSurging(endpoint, backlog) { return load.sheddableRequests }
+        if isSurging(endpoint, backlog, now: now) { return load.sheddableRequests }
         let steps = budget(endpoint, backlog, now: now)
         guard steps.realtimeRequests > 0 else { return 0 }
         // Beyond the limit itself, not just beyond the share of it that is used in calm times.
@@ -124,15 +141,44 @@ public struct HarvestController: Sendable {
     }
 
     /// Whether `lostTokens` more may be thrown away within the waste limit.
-    public func mayWaste(lostTokens: Int) -> Bool {
-        abortedTokens + Double(lostTokens) <= margin.wasteShare * (harvestedTokens + 100_000)
-    }
+    public func mayWaste(lostTokens: Int) -> Bool { abortedTokens + Double(lostTokens) <= wasteLimit }
+
+    /// The tokens that may be thrown away, those that have been included.
+    private var wasteLimit: Double { margin.wasteShare * (harvestedTokens + Self.creditTokens) }
 
     /// Whether the real-time requests without a first token will hardly get theirs in time beside batch work.
-    private func isSurging(_ endpoint: Endpoint, _ backlog: RealtimeBacklog) -> Bool {
+    private mutating func isSurging(_ endpoint: Endpoint, _ backlog: RealtimeBacklog, now: Instant) -> Bool {
         let prompts = Double(backlog.promptTokens) * endpoint.capacity.stepTime.perPrefillTokenMilliseconds
-        return prompts > margin.brakeShare * configuration.ttftLimitMilliseconds
+        let isLate =
+            prompts > margin.brakeShare * configuration.ttftLimitMilliseconds
             || backlog.oldestSilence.milliseconds > Self.silenceShare * configuration.ttftLimitMilliseconds
+        guard isLate || spoils(endpoint, backlog, promptMilliseconds: prompts) else { return false }
+        surged = now
+        return true
+    }
+
+    /// Whether the batch requests aboard will probably spoil more real-time requests than they are worth.
+    ///
+    /// While prompts wait, every step is full of them, and a step that is full is as long as tokens may take, or nearly:
+    /// with batch decodes in it, it is too long. A request all of whose tokens come from such steps misses its limit. So
+    /// those suffer whose answers are shorter than the steps that the waiting prompts will fill; of these steps a request
+    /// whose own prompt waits sees half, on average. What a spoilt request is worth in batch requests begun in vain grows
+    /// with caution, and sinks as the tokens that may be thrown away run out: they are spent where they help most.
+    private func spoils(_ endpoint: Endpoint, _ backlog: RealtimeBacklog, promptMilliseconds: Double) -> Bool {
+        let decoding = Double(max(0, endpoint.load.realtimeRequests - backlog.requests))
+        let limit = configuration.tpotLimitMilliseconds
+        let promptsPerStep = max(limit - endpoint.capacity.stepTime.baseMilliseconds, 0.2 * limit)
+        let spoilt =
+            (decoding + Double(backlog.requests) / 2)
+            * answerLengths.shareBelow(promptMilliseconds / promptsPerStep)
+        let price = max(1, margin.caution * Self.dearestMiss * (1 - abortedTokens / max(wasteLimit, 1)))
+        return spoilt * price > Double(endpoint.load.sheddableRequests)
+    }
+
+    /// Whether a surge is so recent that its requests probably still run, or another follows.
+    private func isSettling(now: Instant) -> Bool {
+        guard let surged else { return false }
+        return (now - surged).milliseconds < margin.caution * Self.settlingShare * configuration.ttftLimitMilliseconds
     }
 
     // MARK: Figures
@@ -142,10 +188,12 @@ public struct HarvestController: Sendable {
         let recent = realtimePromptTokens.perSecond(now: now) * perToken / 1000
         let ahead = Double(backlog.promptTokens) * perToken / configuration.ttftLimitMilliseconds
         return StepBudget(
-            endpoint: endpoint, allowed: margin.stepShare * configuration.tpotLimitMilliseconds,
+            endpoint: endpoint, allowed: stepShare * configuration.tpotLimitMilliseconds,
             prefillShare: min(1, max(recent, ahead)),
             promptPerOutput: meanOutputTokens > 0 ? meanPromptTokens / meanOutputTokens : 0, now: now)
     }
+
+    private var stepShare: Double { margin.stepShare * (isPaceKnown ? 1 : Self.unknownPaceShare) }
 
     private func cost(of demand: RequestDemand, _ steps: StepBudget, _ endpoint: Endpoint) -> Double {
         let cost = steps.cost(of: demand)

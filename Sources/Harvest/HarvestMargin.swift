@@ -4,18 +4,21 @@
 /// What it protects is measured: the share of real-time requests that missed a limit and would have met it without the
 /// engine time that batch work took of them. Each such miss adds to the caution, every other request takes a little of it
 /// away, so that in equilibrium the tolerated share of misses remains. Caution moves the share of the time per token that
-/// is used, the point at which the brake acts, and the waste that it may cause, each between two bounds.
+/// is used, how soon the brake acts, and the waste that it may cause, each between two bounds.
 struct HarvestMargin {
     /// What one spoilt request adds to the caution.
     private static let gain = 0.04
-    /// Until the first spoilt request caution falls this much faster: nothing is known yet of traffic or engine.
-    private static let firstDescent = 10.0
+    /// While fewer than half of the requests are spoilt that may be, caution falls that much faster, up to this.
+    private static let fastestDescent = 4.0
+    /// Lately: as many requests as may hold so many spoilt ones.
+    private static let recentMisses = 4.0
     /// At full caution this much of the configured share of the time per token is used.
     private static let leastStepShare = 0.65
     private let configuration: HarvestConfiguration
     /// From 0 (batch work is not noticed) to 1, where it begins.
     private(set) var caution = 1.0
-    private var hasSpoiltAny = false
+    /// The share of requests that were spoilt lately.
+    private var spoiltShare = 0.0
 
     init(configuration: HarvestConfiguration) { self.configuration = configuration }
 
@@ -39,8 +42,9 @@ struct HarvestMargin {
                 outcome.ttftMilliseconds, outcome.ttftOfBatchMilliseconds, configuration.ttftLimitMilliseconds)
             || outcome.spoils(
                 outcome.tpotMilliseconds ?? 0, outcome.tpotOfBatchMilliseconds, configuration.tpotLimitMilliseconds)
-        if isSpoilt { hasSpoiltAny = true }
-        let descent = configuration.toleratedMissShare * (hasSpoiltAny ? 1 : Self.firstDescent)
+        let tolerated = configuration.toleratedMissShare
+        spoiltShare += tolerated / Self.recentMisses * ((isSpoilt ? 1 : 0) - spoiltShare)
+        let descent = tolerated * min(Self.fastestDescent, max(1, tolerated / max(2 * spoiltShare, 1e-9)))
         caution += Self.gain * ((isSpoilt ? 1 : 0) - descent)
         caution = min(max(caution, 0), 1)
     }

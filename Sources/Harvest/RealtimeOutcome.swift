@@ -9,14 +9,18 @@ public struct RealtimeOutcome: Hashable, Sendable {
     /// The part of it in which the engine worked for batch requests.
     public var tpotOfBatchMilliseconds: Double
 
+    /// The tokens of its answer.
+    public var outputTokens: Int
+
     /// Creates an outcome.
     public init(
         ttftMilliseconds: Double, ttftOfBatchMilliseconds: Double, tpotMilliseconds: Double?,
-        tpotOfBatchMilliseconds: Double
+        tpotOfBatchMilliseconds: Double, outputTokens: Int
     ) {
         self.ttftMilliseconds = ttftMilliseconds
         self.ttftOfBatchMilliseconds = ttftOfBatchMilliseconds
         self.tpotMilliseconds = tpotMilliseconds
         self.tpotOfBatchMilliseconds = tpotOfBatchMilliseconds
+        self.outputTokens = outputTokens
     }
 }

@@ -13,11 +13,11 @@ struct WeirDispatcher: Dispatcher {
     /// How often the gateway looks at the length of an answer in progress, in tokens.
     private static let progressInterval = 32
     private static let scrapeInterval = TimeSpan.seconds(1)
-    /// What any endpoint is believed to be before it has shown its pace: the measured constants of an 8B model on one H100
-    /// (`workloads.md` A.5), whatever engine the lab runs.
+    /// What any endpoint is believed to be before it has shown its pace, whatever engine the lab runs: round figures between
+    /// those of an 8B and of a 70B model (`workloads.md` A.5), the constants of no preset.
     private static let prior = StepTimeModel(
-        baseMilliseconds: 6.86, perDecodeMilliseconds: 0.022, perContextTokenMilliseconds: 5.5e-5,
-        perPrefillTokenMilliseconds: 0.0202)
+        baseMilliseconds: 10, perDecodeMilliseconds: 0.03, perContextTokenMilliseconds: 5e-5,
+        perPrefillTokenMilliseconds: 0.03)
     /// vLLM's default bound on running requests, as the gateway would assume it.
     private static let concurrency = 256
     private(set) var scheduler: PoolScheduler

@@ -19,7 +19,8 @@ struct LoadHistory {
     private var totals: Reading
     private var decodes = PerClass(repeating: 0)
     private var contextTokens = PerClass(repeating: 0)
-    /// Uncached prompt tokens of the requests without a first token.
+    /// Requests without a first token, and their uncached prompt tokens.
+    private(set) var pendingRequests = PerClass(repeating: 0)
     private(set) var pendingPromptTokens = PerClass(repeating: 0)
 
     init(now: Instant) { totals = Reading(at: now) }
@@ -45,12 +46,14 @@ struct LoadHistory {
 
     /// A request has been placed.
     mutating func started(_ demand: RequestDemand, _ workClass: WorkClass) {
+        pendingRequests[workClass] += 1
         pendingPromptTokens[workClass] += demand.uncachedPromptTokens
     }
 
     /// A request has begun to decode.
     mutating func began(_ demand: RequestDemand, _ workClass: WorkClass, _ model: StepTimeModel, now: Instant) {
         _ = reading(model, now: now)
+        pendingRequests[workClass] -= 1
         pendingPromptTokens[workClass] -= demand.uncachedPromptTokens
         decodes[workClass] += 1
         contextTokens[workClass] += demand.meanContextTokens
@@ -73,6 +76,7 @@ struct LoadHistory {
     ) {
         _ = reading(model, now: now)
         guard hadFirstToken else {
+            pendingRequests[workClass] -= 1
             pendingPromptTokens[workClass] -= demand.uncachedPromptTokens
             return
         }

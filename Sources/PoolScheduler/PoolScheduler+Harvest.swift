@@ -16,7 +16,8 @@ extension PoolScheduler {
     mutating func backlog(on index: Int, now: Instant) -> RealtimeBacklog {
         RealtimeBacklog(
             oldestSilence: ledgers[index].oldestSilence(now: now) { Self.isSilent(held[$0], on: index) },
-            promptTokens: ledgers[index].history.pendingPromptTokens[.realtime])
+            promptTokens: ledgers[index].history.pendingPromptTokens[.realtime],
+            requests: ledgers[index].history.pendingRequests[.realtime])
     }
 
     static func isSilent(_ entry: HeldRequest?, on index: Int) -> Bool {

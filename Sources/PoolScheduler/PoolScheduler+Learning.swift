@@ -5,6 +5,9 @@ import Prediction
 
 /// What answers tell about the speed of their endpoints.
 extension PoolScheduler {
+    /// With fewer samples fitted, what is believed of an endpoint's speed is mostly its prior.
+    private static let samplesOfKnownPace = 16
+
     /// Books a first token; for answers that stream also those of the prompts that came before theirs.
     mutating func noteFirstToken(at place: Dictionary<UInt64, HeldRequest>.Index, _ placement: Placement, now: Instant)
     {
@@ -94,7 +97,8 @@ extension PoolScheduler {
                 ttftMilliseconds: (first - placement.started).milliseconds,
                 ttftOfBatchMilliseconds: atFirst.sheddableMilliseconds - placement.atStart.sheddableMilliseconds,
                 tpotMilliseconds: outputTokens > 1 ? (now - first).milliseconds / steps : nil,
-                tpotOfBatchMilliseconds: (end.sheddableMilliseconds - atFirst.sheddableMilliseconds) / steps))
+                tpotOfBatchMilliseconds: (end.sheddableMilliseconds - atFirst.sheddableMilliseconds) / steps,
+                outputTokens: outputTokens))
     }
 
     /// Another engine may be behind the address now.
@@ -106,6 +110,7 @@ extension PoolScheduler {
     /// The belief holds for all that looks at the endpoint's capacity, routing too.
     private mutating func believe(_ model: StepTimeModel, of index: Int) {
         endpoints[index].capacity.stepTime = model
+        ledgers[index].harvest.isPaceKnown = ledgers[index].learner.fittedSamples >= Self.samplesOfKnownPace
         ledgers[index].harvest.speedFactor = ledgers[index].learner.speedFactor
     }
 }

@@ -110,7 +110,7 @@ extension Configuration {
         /// Share of the TTFT objective that waiting real-time prompts may take before batch work is called back.
         public var brakeShare = 0.7
         /// The same under traffic that comes in clumps.
-        public var cautiousBrakeShare = 0.37
+        public var cautiousBrakeShare = 0.6
         /// Share of the KV cache beyond which batch work stops.
         public var kvShare = 0.85
         /// Quantile of recent real-time rises that is kept free.
@@ -120,7 +120,7 @@ extension Configuration {
         /// Share of harvested tokens that aborts may throw away.
         public var abortedTokenShare = 0.05
         /// The same under traffic that comes in clumps.
-        public var cautiousAbortedTokenShare = 0.15
+        public var cautiousAbortedTokenShare = 0.25
         /// Share of real-time requests that may miss an objective for batch work's sake.
         public var toleratedMissShare = 0.0025
 

@@ -79,6 +79,9 @@ struct LabCommand: AsyncParsableCommand {
         @Option(help: "Spread of the step time (sigma of its logarithm).")
         var noise: Double = 0
 
+        @Option(help: "Factor by which weir takes engines to be slower than by default, before it has seen them work.")
+        var priorFactor: Double = 1
+
         @Flag(help: "Print one JSON object instead of a table.")
         var json = false
 
@@ -124,6 +127,7 @@ struct LabCommand: AsyncParsableCommand {
             options.duration = duration.map { .seconds($0) }
             options.hidesLengths = hideLengths
             options.stepNoiseSigma = noise
+            options.priorFactor = priorFactor
             if let messages { options.messages = messages }
             if let rate { options.messagesPerSecond = rate }
             options.policies = try policies?.split(separator: ",").map { try Policy(named: String($0)) } ?? []

@@ -21,17 +21,21 @@ private func endpoint(kvTokens: Int? = 421_000, realtime: Int = 0, sheddable: In
 
 /// A real-time request that met its limits, and one that batch work made miss one.
 private let fine = RealtimeOutcome(
-    ttftMilliseconds: 100, ttftOfBatchMilliseconds: 50, tpotMilliseconds: 30, tpotOfBatchMilliseconds: 10)
+    ttftMilliseconds: 100, ttftOfBatchMilliseconds: 50, tpotMilliseconds: 30, tpotOfBatchMilliseconds: 10,
+    outputTokens: 200)
 private let spoilt = RealtimeOutcome(
-    ttftMilliseconds: 1100, ttftOfBatchMilliseconds: 200, tpotMilliseconds: 30, tpotOfBatchMilliseconds: 10)
+    ttftMilliseconds: 1100, ttftOfBatchMilliseconds: 200, tpotMilliseconds: 30, tpotOfBatchMilliseconds: 10,
+    outputTokens: 200)
 private let lostAnyway = RealtimeOutcome(
-    ttftMilliseconds: 3000, ttftOfBatchMilliseconds: 200, tpotMilliseconds: 70, tpotOfBatchMilliseconds: 10)
+    ttftMilliseconds: 3000, ttftOfBatchMilliseconds: 200, tpotMilliseconds: 70, tpotOfBatchMilliseconds: 10,
+    outputTokens: 200)
 
 @Suite struct HarvestControllerTests {
-    /// A controller whose slow loop has come to rest without any caution.
+    /// A controller that knows the endpoint's pace and whose slow loop has come to rest without any caution.
     private func controller(_ configuration: HarvestConfiguration = .init(stepShare: 0.8)) -> HarvestController {
         var controller = HarvestController(configuration: configuration, now: .zero)
-        for _ in 0..<2000 { controller.realtimeFinished(fine) }
+        controller.isPaceKnown = true
+        for _ in 0..<4000 { controller.realtimeFinished(fine) }
         return controller
     }
 
@@ -130,8 +134,72 @@ private let lostAnyway = RealtimeOutcome(
         }
         #expect(harvest.mayWaste(lostTokens: 50_000))
         harvest.batchAborted(lostTokens: 48_000)
-        #expect(!harvest.mayWaste(lostTokens: 3000))
-        #expect(harvest.mayWaste(lostTokens: 2000))
+        #expect(!harvest.mayWaste(lostTokens: 48_000))
+        #expect(harvest.mayWaste(lostTokens: 46_000))
+    }
+
+    @Test func untilThePaceIsKnownHalfTheTimePerTokenIsUsed() {
+        var harvest = controller()
+        harvest.isPaceKnown = false
+        let state = harvest.judge(batch, on: endpoint(), backlog: .init(), now: .zero)
+        #expect(abs(state.requestCap - (20 - 6.86) / batchCost) < 0.1)
+    }
+
+    /// A controller at full caution whose real-time answers have `tokens` tokens.
+    private func cautious(answersOf tokens: Int) -> HarvestController {
+        var harvest = controller(.init())
+        var answer = spoilt
+        answer.outputTokens = tokens
+        for _ in 0..<1000 { harvest.realtimeFinished(answer) }
+        return harvest
+    }
+
+    @Test(arguments: [(8, 20), (1024, 0)])
+    func batchMakesWayForAnswersThatFullStepsWouldHoldAltogether(tokens: Int, calledBack: Int) {
+        var harvest = cautious(answersOf: tokens)
+        // 25,000 prompt tokens are 505 ms of work: twelve steps of 50 ms, of which 43 are left for prompts.
+        let backlog = RealtimeBacklog(promptTokens: 25_000, requests: 10)
+        let surge = endpoint(realtime: 14, sheddable: 20)
+        #expect(harvest.requestsToCallBack(from: surge, backlog: backlog, now: .zero) == calledBack)
+    }
+
+    @Test func batchWorkIsNotGivenUpForLessThanItIsWorth() {
+        var harvest = cautious(answersOf: 8)
+        // One decodes and half of one waits; some 46 % of the answers, of 8 to 15 tokens, are shorter than 11.7 steps: 0.7
+        // misses, at 50 batch requests each.
+        let backlog = RealtimeBacklog(promptTokens: 25_000, requests: 1)
+        #expect(
+            harvest.requestsToCallBack(from: endpoint(realtime: 2, sheddable: 33), backlog: backlog, now: .zero) == 33)
+        #expect(
+            harvest.requestsToCallBack(from: endpoint(realtime: 2, sheddable: 37), backlog: backlog, now: .zero) == 0)
+    }
+
+    @Test func aMissIsWorthLessTheMoreHasBeenThrownAway() {
+        var harvest = cautious(answersOf: 8)
+        let surge = endpoint(realtime: 14, sheddable: 40)
+        let backlog = RealtimeBacklog(promptTokens: 25_000, requests: 10)
+        #expect(harvest.requestsToCallBack(from: surge, backlog: backlog, now: .zero) == 40)
+        // A quarter of the million that counts as harvested may go, and has gone.
+        harvest.batchAborted(lostTokens: 250_000)
+        #expect(harvest.requestsToCallBack(from: surge, backlog: backlog, now: .zero) == 0)
+    }
+
+    @Test func afterASurgeNothingStartsUntilItsRequestsHaveLeft() {
+        var harvest = cautious(answersOf: 8)
+        let backlog = RealtimeBacklog(promptTokens: 25_000, requests: 10)
+        #expect(harvest.judge(batch, on: endpoint(realtime: 14), backlog: backlog, now: .zero).limit == .brake)
+        func limit(_ milliseconds: Double) -> HarvestLimit? {
+            harvest.judge(batch, on: endpoint(), backlog: .init(), now: .zero + .milliseconds(milliseconds)).limit
+        }
+        #expect(limit(1490) == .brake)
+        #expect(limit(1510) == nil)
+    }
+
+    @Test func answersCountAsShortUntilSomeHaveBeenSeen() {
+        var harvest = HarvestController(configuration: .init(), now: .zero)
+        let backlog = RealtimeBacklog(promptTokens: 25_000, requests: 10)
+        let surge = endpoint(realtime: 14, sheddable: 20)
+        #expect(harvest.requestsToCallBack(from: surge, backlog: backlog, now: .zero) == 20)
     }
 
     @Test func theRecentRiseOfRealtimeWorkIsKeptFree() {
@@ -164,7 +232,8 @@ private let lostAnyway = RealtimeOutcome(
     @Test func cautionBeginsHighAndFallsWhileNobodyIsHarmed() {
         var harvest = HarvestController(configuration: .init(), now: .zero)
         #expect(caution(harvest) == 1)
-        for _ in 0..<500 { harvest.realtimeFinished(fine) }
+        // Each takes 4 * 0.04 * 0.0025 of it, four times what it takes in the long run.
+        for _ in 0..<1250 { harvest.realtimeFinished(fine) }
         #expect(abs(caution(harvest) - 0.5) < 1e-9)
         for _ in 0..<5000 { harvest.realtimeFinished(fine) }
         #expect(caution(harvest) == 0)
@@ -187,8 +256,8 @@ private let lostAnyway = RealtimeOutcome(
         let cautious = harvest.judge(batch, on: endpoint(), backlog: .init(), now: .zero)
         #expect(abs(calm.requestCap - (37.5 - 6.86) / batchCost) < 0.1)
         #expect(abs(cautious.requestCap - (37.5 * 0.65 - 6.86) / batchCost) < 0.1)
-        // 19,000 tokens take 384 ms to compute.
-        let backlog = RealtimeBacklog(promptTokens: 19_000)
+        // 31,000 tokens take 626 ms to compute.
+        let backlog = RealtimeBacklog(promptTokens: 31_000)
         #expect(harvest.judge(batch, on: endpoint(realtime: 9), backlog: backlog, now: .zero).limit == .brake)
     }
 

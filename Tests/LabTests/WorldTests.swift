@@ -76,6 +76,20 @@ struct WorldTests {
         #expect(sent == fleet.batchSends)
     }
 
+    @Test("What an engine is believed to be before it has worked costs nobody anything", arguments: [1.0 / 3, 3])
+    func wrongPrior(factor: Double) throws {
+        func result(_ factor: Double) throws -> PolicyResult {
+            var options = LabOptions()
+            options.policies = [.weir(enginePriority: false)]
+            options.duration = .seconds(600)
+            options.priorFactor = factor
+            return try #require(try Lab.run(.named("colocate"), options: options).policies.first)
+        }
+        let (wrong, usual) = (try result(factor), try result(1))
+        #expect(wrong.realtime.good > usual.realtime.good - 0.002)
+        #expect(wrong.batch.requestsPerSecond > 0.97 * usual.batch.requestsPerSecond)
+    }
+
     @Test("While a real-time request waits, weir starts no batch request")
     func strictness() throws {
         let setup = try setup(supply: .endless, seconds: 40, scale: 3) { $0.maxSequences = 12 }
