@@ -28,6 +28,9 @@ public struct AdmissionConfiguration: Hashable, Sendable {
     public var quantumTokens: Double
     /// Shares of flows relative to 1, by name.
     public var flowWeights: [String: Double]
+    /// How much later first tokens may come because of flows that get far more than the others of their band, as a share
+    /// of the time that they take; nil: such flows start as much as fits. See `IsolationGate`.
+    public var isolationTolerance: Double?
     /// What tells whether the pool is saturated.
     public var saturation: SaturationDetector
     /// From which saturation on bands have to wait.
@@ -53,6 +56,7 @@ public struct AdmissionConfiguration: Hashable, Sendable {
         outputTokenWeight = 2
         quantumTokens = 2048
         flowWeights = [:]
+        isolationTolerance = 0.05
         saturation = .predictive(PredictiveDetector())
         usageLimit = .fixed(ceiling: 1)
         feasibility = DeadlineFeasibility()
@@ -92,6 +96,9 @@ extension AdmissionConfiguration {
         check(
             quantumTokens >= 1 && quantumTokens <= 1e9,
             "The quantum must be between 1 and 1000000000 tokens, not \(quantumTokens).")
+        check(
+            isolationTolerance.map { $0 >= 0 && $0 <= 1000 } ?? true,
+            "The isolation tolerance must be between 0 and 1000.")
         for (name, weight) in flowWeights.sorted(by: { $0.key < $1.key }) {
             check(
                 weight >= 0.001 && weight <= 1000,

@@ -20,7 +20,8 @@ public enum AdmissionRefusal: Hashable, Sendable, CaseIterable {
 
 /// What became of a request that asked to wait.
 public enum AdmissionOutcome: Hashable, Sendable {
-    /// It waits. The sheddable requests in `evicted` had to leave for it, and do not wait any more.
+    /// It waits. The requests in `evicted` had to leave for it, and do not wait any more: sheddable ones, or those of a
+    /// flow that took up more of the band.
     case admitted(evicted: [WaitingRequest])
     /// It does not wait; nothing has changed.
     case refused(AdmissionRefusal)

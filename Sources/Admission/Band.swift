@@ -6,6 +6,8 @@ import Basics
 struct Band {
     /// The flow that those share for which there is no room among the flows that are told apart.
     static let overflowName = "other"
+    /// The most requests that leave for one newcomer.
+    private static let mostLeaving = 8
     /// The least that a request costs, in tokens: nobody gets turns for nothing.
     static let minimumCost = 16.0
 
@@ -26,7 +28,12 @@ struct Band {
     private(set) var shareCredit = 0.0
 
     private(set) var flows: [Flow] = []
+    /// Flows with requests that limits count, the one that takes up most of what a band may hold first.
+    private(set) var largest = SlotHeap()
+    private var largestPositions: [Int32] = []
     private var turns: FlowTurns
+    /// Which flows are above their shares; nil where nobody asks.
+    private var shares: FlowShares?
     private var shared = SlotHeap()
     private var indexOfFlow: [String: Int] = [:]
     private var overflow: Int?
@@ -42,6 +49,9 @@ struct Band {
         flowWeights = configuration.flowWeights
         maxFlows = configuration.maxFlowsPerBand
         turns = FlowTurns(quantum: policy.fairness == .tokenFair ? configuration.quantumTokens : 1)
+        if policy.fairness == .tokenFair, priority >= 0, configuration.isolationTolerance != nil {
+            shares = FlowShares(quantum: configuration.quantumTokens)
+        }
     }
 
     var isEmpty: Bool { waiting.requests == 0 }
@@ -55,10 +65,11 @@ struct Band {
 
     /// Lets the request in `slot` wait; its place is filled in.
     mutating func insert(_ slot: Int, in slots: inout WaitingSlots, key: Int64, tie: UInt64, now: Instant) {
-        let index = flow(named: slots.requests[slot].flow)
+        let index = flow(named: slots.requests[slot].flow, now: now)
         slots.places[slot].flow = index
         let place = slots.places[slot]
         if flows[index].waiting.requests == 0 { wake(index, now: now) }
+        seen(index, now: now)
         flows[index].waiting.add(place)
         waiting.add(place)
         let item = SlotHeap.Item(key: key, tie: tie, slot: slot)
@@ -70,6 +81,14 @@ struct Band {
         if place.countsAgainstLimits {
             counted.add(place)
             Self.arrive(slot, in: &countedArrivals, &slots)
+            // One that went to the front of the band went before all others of its flow.
+            if countedArrivals.first == slot {
+                flows[index].arrivals.prepend(slot, links: &slots.flowLinks)
+            } else {
+                flows[index].arrivals.append(slot, links: &slots.flowLinks)
+            }
+            flows[index].counted.add(place)
+            rank(index)
         } else {
             Self.arrive(slot, in: &exemptArrivals, &slots)
         }
@@ -90,6 +109,9 @@ struct Band {
         if place.countsAgainstLimits {
             counted.subtract(place)
             countedArrivals.remove(slot, links: &slots.links)
+            flows[index].arrivals.remove(slot, links: &slots.flowLinks)
+            flows[index].counted.subtract(place)
+            rank(index)
         } else {
             exemptArrivals.remove(slot, links: &slots.links)
         }
@@ -109,6 +131,35 @@ struct Band {
     /// Which limit of the band leaves no room for `request`.
     mutating func refusal(of request: WaitingRequest) -> AdmissionRefusal? {
         counted.refusal(of: request, policy.limits)?.band
+    }
+
+    /// The slots of the requests that have to leave so that `request` can come in; nil if there is no room for it.
+    ///
+    /// Where flows are treated fairly, so are they at the door: who floods the band would else keep the others out. The
+    /// newest requests of the flow that takes up most leave, as long as it takes up more than that of the newcomer would
+    /// (the longest queue drops: Suter, Lakshman, Stiliadis and Choudhury, 1998; of several limits the one counts of which
+    /// a flow takes up most: Ghodsi et al., "Dominant resource fairness", 2011).
+    mutating func leaving(for request: WaitingRequest, in slots: WaitingSlots) -> [Int]? {
+        guard counted.refusal(of: request, policy.limits) != nil else { return [] }
+        let own = indexOfFlow[request.flow] ?? (indexOfFlow.count >= maxFlows ? overflow : nil)
+        guard let flow = largest.first?.slot, flow != own else { return nil }
+        var newcomer = own.map { flows[$0].counted } ?? WaitingAmounts()
+        newcomer.add(request)
+        let weight = own.map { turns.weight(of: $0) } ?? flowWeights[request.flow] ?? 1
+        let share = policy.limits.share(of: newcomer) / weight
+        var (band, rest) = (counted, flows[flow].counted)
+        var leaving: [Int] = []
+        var next = flows[flow].arrivals.last
+        while let slot = next, leaving.count < Self.mostLeaving,
+            policy.limits.share(of: rest) / turns.weight(of: flow) > share
+        {
+            leaving.append(slot)
+            band.subtract(slots.places[slot])
+            rest.subtract(slots.places[slot])
+            if band.refusal(of: request, policy.limits) == nil { return leaving }
+            next = flows[flow].arrivals.before(slot, links: slots.flowLinks)
+        }
+        return nil
     }
 
     /// The first `limit` slots in fair order.
@@ -156,14 +207,15 @@ struct Band {
     /// A request that waits is being dispatched.
     mutating func charge(_ use: TokenUse, flow index: Int, now: Instant) {
         turns.charge(index, cost: cost(of: use))
-        flows[index].note(cost: tokenCost(of: use), now: now)
+        note(tokenCost(of: use), flow: index, now: now)
     }
 
     /// A request was dispatched without waiting.
     mutating func chargeUnqueued(_ request: WaitingRequest, now: Instant) {
-        let index = flow(named: request.flow)
+        let index = flow(named: request.flow, now: now)
         turns.chargeUnqueued(index, cost: cost(of: request.use))
-        flows[index].note(cost: tokenCost(of: request.use), now: now)
+        seen(index, now: now)
+        note(tokenCost(of: request.use), flow: index, now: now)
         guard flows[index].waiting.requests == 0 else { return }
         // It has just been seen, so it is the last to be forgotten.
         idleFlows.remove(index, links: &idleLinks)
@@ -175,7 +227,39 @@ struct Band {
     mutating func settle(flow: String, estimated: TokenUse, actual: TokenUse, now: Instant) {
         guard let index = indexOfFlow[flow] ?? overflow else { return }
         turns.settle(index, difference: cost(of: actual) - cost(of: estimated))
-        flows[index].note(cost: tokenCost(of: actual) - tokenCost(of: estimated), now: now)
+        note(tokenCost(of: actual) - tokenCost(of: estimated), flow: index, now: now)
+    }
+
+    private mutating func note(_ cost: Double, flow index: Int, now: Instant) {
+        flows[index].note(cost: cost, now: now)
+        guard shares != nil else { return }
+        shares?.add(cost, to: index, now: now)
+        turns.setBehind(index, shares?.isAbove(index) ?? false)
+    }
+
+    private mutating func seen(_ index: Int, now: Instant) {
+        shares?.seen(index, now: now) { turns.isWaiting($0) }
+    }
+
+    // MARK: Shares
+
+    /// Whether a flow has got far more than the others that ask for something.
+    mutating func isAboveShare(_ flow: String, now: Instant) -> Bool {
+        guard shares?.aboveCount ?? 0 > 0, let index = indexOfFlow[flow] ?? overflow else { return false }
+        shares?.judge(index, now: now)
+        turns.setBehind(index, shares?.isAbove(index) ?? false)
+        return shares?.isAbove(index) ?? false
+    }
+
+    /// What flows at or below their shares got of all that was started lately, 0 to 1.
+    mutating func othersPart(now: Instant) -> Double { shares?.othersPart(now: now) ?? 1 }
+
+    /// Judges the flows above their shares anew.
+    mutating func reviewShares(now: Instant) {
+        for index in shares?.allAbove() ?? [] {
+            shares?.judge(index, now: now)
+            turns.setBehind(index, shares?.isAbove(index) ?? false)
+        }
     }
 
     /// `tokens` were dispatched among the bands that share with this one while it had work waiting.
@@ -187,8 +271,8 @@ struct Band {
     // MARK: Flows
 
     /// Forgets flows that have had nothing waiting since `before`.
-    mutating func forgetFlows(idleSince before: Instant) {
-        while let index = idleFlows.first, flows[index].since <= before { forget(index) }
+    mutating func forgetFlows(idleSince before: Instant, now: Instant) {
+        while let index = idleFlows.first, flows[index].since <= before { forget(index, now: now) }
     }
 
     private func cost(of use: TokenUse) -> Double {
@@ -199,12 +283,12 @@ struct Band {
         max(use.cost(outputWeight: outputWeight), Self.minimumCost)
     }
 
-    private mutating func flow(named name: String) -> Int {
+    private mutating func flow(named name: String, now: Instant) -> Int {
         if let index = indexOfFlow[name] { return index }
         if indexOfFlow.count >= maxFlows {
             // Another one's place is taken over unless it would lose a debt by that, and could come back without it.
             guard let idle = idleFlows.first, idle != overflow, !turns.isInDebt(idle) else { return overflowFlow() }
-            forget(idle)
+            forget(idle, now: now)
         }
         let index = addFlow(Flow(name: name), weight: flowWeights[name] ?? 1)
         indexOfFlow[name] = index
@@ -223,19 +307,39 @@ struct Band {
         if index == flows.count {
             flows.append(flow)
             idleLinks.append(Link())
+            largestPositions.append(-1)
         } else {
             flows[index] = flow
         }
         turns.addFlow(index, weight: weight)
+        shares?.addFlow(index, weight: weight)
         idleFlows.append(index, links: &idleLinks)
         return index
     }
 
-    private mutating func forget(_ index: Int) {
+    private mutating func forget(_ index: Int, now: Instant) {
+        shares?.removeFlow(index, now: now)
         idleFlows.remove(index, links: &idleLinks)
         if index == overflow { overflow = nil } else { indexOfFlow[flows[index].name] = nil }
         freeFlows.append(index)
         flows[index] = Flow(name: "")
+    }
+
+    /// Puts a flow where it belongs by what it takes up.
+    private mutating func rank(_ index: Int) {
+        guard policy.fairness != .strict else { return }
+        let isRanked = largestPositions[index] >= 0
+        guard flows[index].counted.requests > 0 else {
+            if isRanked { largest.remove(slot: index, positions: &largestPositions) }
+            return
+        }
+        let share = policy.limits.share(of: flows[index].counted) / turns.weight(of: index)
+        let item = SlotHeap.Item(key: -Int64(min(share * 1e9, 9e18)), tie: UInt64(index), slot: index)
+        if isRanked {
+            largest.update(slot: index, to: item, positions: &largestPositions)
+        } else {
+            largest.insert(item, positions: &largestPositions)
+        }
     }
 
     private mutating func wake(_ index: Int, now: Instant) {

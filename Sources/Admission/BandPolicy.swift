@@ -17,6 +17,16 @@ public struct WaitingLimits: Hashable, Sendable {
     }
 }
 
+extension WaitingLimits {
+    /// The share of the limits that so much takes up: of the one of which it takes up most; requests per request where
+    /// there is none.
+    func share(of amounts: WaitingAmounts) -> Double {
+        guard requests != nil || bytes != nil || tokens != nil else { return Double(amounts.requests) }
+        func part(_ amount: Int, _ limit: Int?) -> Double { limit.map { Double(amount) / Double(max($0, 1)) } ?? 0 }
+        return max(part(amounts.requests, requests), part(amounts.bytes, bytes), part(amounts.tokens, tokens))
+    }
+}
+
 /// How the flows of one band take turns.
 public enum FlowFairness: String, Hashable, Sendable, CaseIterable {
     /// Flows are ignored: the best request of the band by its ordering is next.

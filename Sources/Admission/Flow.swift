@@ -6,6 +6,9 @@ struct Flow {
     /// Its requests in order; empty under strict fairness, where the band orders all of them together.
     var queue = SlotHeap()
     var waiting = WaitingAmounts()
+    /// What limits count of that, and its arrivals, oldest first.
+    var counted = WaitingAmounts()
+    var arrivals = LinkedOrder()
     /// Cost of everything dispatched for it, settled.
     var served = 0.0
     /// The same per second since it last began to wait, recent seconds counting most.

@@ -17,7 +17,12 @@ struct FlowTurns {
         var consumed = 0.0
         /// `consumed` when the flow last joined: refunds end here.
         var joinedAt = 0.0
+        /// Whether it goes behind all flows that do not.
+        var isBehind = false
     }
+
+    /// Added to the rounds of flows that go behind the others; rounds stay below it.
+    private static let behind: Int64 = 1 << 62
 
     let quantum: Double
     private var accounts: [Account] = []
@@ -32,6 +37,8 @@ struct FlowTurns {
     /// The flow whose turn it is; nil if none has work waiting.
     var next: Int? { ring.first?.slot }
     var waitingFlows: Int { ring.items.count }
+
+    func weight(of flow: Int) -> Double { accounts[flow].weight }
 
     func isWaiting(_ flow: Int) -> Bool { positions[flow] >= 0 }
 
@@ -50,7 +57,7 @@ struct FlowTurns {
     mutating func join(_ flow: Int) {
         lift(flow, to: ring.isEmpty ? currentRound : currentRound + 1)
         entries += 1
-        let item = SlotHeap.Item(key: round(of: accounts[flow].consumed), tie: entries, slot: flow)
+        let item = SlotHeap.Item(key: key(flow, accounts[flow].consumed), tie: entries, slot: flow)
         ring.insert(item, positions: &positions)
     }
 
@@ -69,6 +76,13 @@ struct FlowTurns {
         if !isWaiting(flow) { lift(flow, to: currentRound) }
         if ring.isEmpty { currentRound = max(currentRound, round(of: accounts[flow].consumed)) }
         add(cost, to: flow)
+    }
+
+    /// From now on a flow goes behind all others that wait, or no longer.
+    mutating func setBehind(_ flow: Int, _ isBehind: Bool) {
+        guard accounts[flow].isBehind != isBehind else { return }
+        accounts[flow].isBehind = isBehind
+        updateRing(flow)
     }
 
     /// A request turned out to have cost `difference` more (less, if negative) than was charged.
@@ -97,7 +111,7 @@ struct FlowTurns {
             let consumed = state.consumed + cost / accounts[item.slot].weight
             sent[item.slot] = (state.number + 1, consumed)
             entries += 1
-            let entered = Self.entering(round(of: consumed), item, entries)
+            let entered = Self.entering(key(item.slot, consumed), item, entries)
             simulated.update(slot: item.slot, to: entered, positions: &positions)
         }
         return order
@@ -117,16 +131,20 @@ struct FlowTurns {
     private mutating func updateRing(_ flow: Int) {
         guard isWaiting(flow) else { return }
         entries += 1
-        let item = Self.entering(round(of: accounts[flow].consumed), ring.items[Int(positions[flow])], entries)
+        let item = Self.entering(key(flow, accounts[flow].consumed), ring.items[Int(positions[flow])], entries)
         ring.update(slot: flow, to: item, positions: &positions)
     }
 
-    /// The item in `round`: behind those that are in it already, if it is a later one than before.
-    private static func entering(_ round: Int64, _ item: SlotHeap.Item, _ entry: UInt64) -> SlotHeap.Item {
-        SlotHeap.Item(key: round, tie: round > item.key ? entry : item.tie, slot: item.slot)
+    /// The item in a round: behind those that are in it already, if it is a later one than before.
+    private static func entering(_ key: Int64, _ item: SlotHeap.Item, _ entry: UInt64) -> SlotHeap.Item {
+        SlotHeap.Item(key: key, tie: key > item.key ? entry : item.tie, slot: item.slot)
     }
 
-    private func round(of consumed: Double) -> Int64 { Int64(min(consumed / quantum, 9e18)) }
+    private func key(_ flow: Int, _ consumed: Double) -> Int64 {
+        round(of: consumed) + (accounts[flow].isBehind ? Self.behind : 0)
+    }
+
+    private func round(of consumed: Double) -> Int64 { Int64(min(consumed / quantum, 4e18)) }
 
     private func start(of round: Int64) -> Double { Double(round) * quantum }
 }

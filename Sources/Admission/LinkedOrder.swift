@@ -21,6 +21,16 @@ struct LinkedOrder {
         first = slot
     }
 
+    /// The place before one in the order.
+    func before(_ slot: Int, links: [Link]) -> Int? {
+        links[slot].previous < 0 ? nil : Int(links[slot].previous)
+    }
+
+    /// The place behind one in the order.
+    func after(_ slot: Int, links: [Link]) -> Int? {
+        links[slot].next < 0 ? nil : Int(links[slot].next)
+    }
+
     mutating func remove(_ slot: Int, links: inout [Link]) {
         let link = links[slot]
         if link.previous >= 0 {

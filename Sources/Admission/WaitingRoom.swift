@@ -46,17 +46,19 @@ public struct WaitingRoom: Sendable {
 
     // MARK: Coming in
 
-    /// Lets `request` wait, unless there is no room. Sheddable requests that had to make room for it are handed out.
+    /// Lets `request` wait, unless there is no room. Requests that had to make room for it are handed out.
     public mutating func insert(_ request: WaitingRequest, now: Instant) -> AdmissionOutcome {
         guard slots.slot(of: request.id) == nil else { return .refused(.duplicate) }
         guard let index = band(of: request.priority, create: true) else { return .refused(.bands) }
         var evicted: [WaitingRequest] = []
         if request.countsAgainstLimits {
-            if let refusal = bands[index].refusal(of: request) { return .refused(refusal) }
-            while let refusal = counted.refusal(of: request, totalLimits) {
-                guard !evicted.isEmpty || evictionHelps(request), let victim = nextVictim() else {
-                    return .refused(refusal.total)
-                }
+            guard let leaving = bands[index].leaving(for: request, in: slots) else {
+                return .refused(bands[index].refusal(of: request) ?? .bandRequests)
+            }
+            // Nobody leaves for one who cannot come in all the same.
+            if let refusal = refusalInTotal(of: request, without: leaving) { return .refused(refusal) }
+            for slot in leaving { evicted.append(takeOut(slot, now: now)) }
+            while counted.refusal(of: request, totalLimits) != nil, let victim = nextVictim() {
                 evicted.append(takeOut(victim, now: now))
             }
         }
@@ -82,14 +84,18 @@ public struct WaitingRoom: Sendable {
         }
     }
 
-    /// Whether the room would have a place for a real-time request if no sheddable one waited.
-    private func evictionHelps(_ request: WaitingRequest) -> Bool {
-        guard request.priority >= 0 else { return false }
+    /// Which total limit would leave no room for `request` if the requests in the slots `leaving` did not wait; nor, if it
+    /// is a real-time one, any sheddable one.
+    private func refusalInTotal(of request: WaitingRequest, without leaving: [Int]) -> AdmissionRefusal? {
         var rest = counted
+        for slot in leaving { rest.subtract(slots.places[slot]) }
+        guard request.priority >= 0, let refusal = rest.refusal(of: request, totalLimits) else {
+            return rest.refusal(of: request, totalLimits)?.total
+        }
         rest.requests -= countedSheddable.requests
         rest.bytes -= countedSheddable.bytes
         rest.tokens -= countedSheddable.tokens
-        return rest.refusal(of: request, totalLimits) == nil
+        return rest.refusal(of: request, totalLimits) == nil ? nil : refusal.total
     }
 
     /// The newest request of the lowest sheddable band.
@@ -154,6 +160,18 @@ public struct WaitingRoom: Sendable {
         if let overdue { return Choice(slot: overdue.slot, band: overdue.band, passed: highest) }
         guard let index = owed ?? highest, let slot = bands[index].head() else { return nil }
         return Choice(slot: slot, band: index, passed: owed == nil ? nil : highest)
+    }
+
+    /// Whether a flow has got far more than the others of its band that ask for something, so that they go first; never
+    /// without an `AdmissionConfiguration.isolationTolerance`.
+    public mutating func isAboveShare(flow: String, priority: Int, now: Instant) -> Bool {
+        guard configuration.isolationTolerance != nil, let index = band(of: priority, create: false) else { return false }
+        return bands[index].isAboveShare(flow, now: now)
+    }
+
+    /// What those flows of a band that are not above their shares got of all that was started lately, 0 to 1.
+    public mutating func othersPart(priority: Int, now: Instant) -> Double {
+        band(of: priority, create: false).map { bands[$0].othersPart(now: now) } ?? 1
     }
 
     // MARK: Going out
@@ -250,7 +268,10 @@ public struct WaitingRoom: Sendable {
 
     mutating func forgetIdleFlows(now: Instant) {
         let before = now - configuration.idleFlowTimeout
-        for index in bands.indices { bands[index].forgetFlows(idleSince: before) }
+        for index in bands.indices {
+            bands[index].forgetFlows(idleSince: before, now: now)
+            bands[index].reviewShares(now: now)
+        }
     }
 }
 

@@ -12,6 +12,12 @@ struct WaitingAmounts {
         tokens += place.use.total
     }
 
+    mutating func add(_ request: WaitingRequest) {
+        requests += 1
+        bytes += request.bytes
+        tokens += request.use.total
+    }
+
     mutating func subtract(_ place: WaitingSlots.Place) {
         requests -= 1
         bytes -= place.bytes
@@ -42,8 +48,9 @@ struct WaitingSlots {
     /// Where each is in the heap that orders it, and in the heap of expiries (meaningless where it is in none).
     var orderPositions: [Int32] = []
     var expiryPositions: [Int32] = []
-    /// Neighbours in the order of arrival.
+    /// Neighbours in the order of arrival, in the band and in the flow.
     var links: [Link] = []
+    var flowLinks: [Link] = []
     private var free: [Int] = []
     private var slotOfRequest: [UInt64: Int] = [:]
 
@@ -67,6 +74,7 @@ struct WaitingSlots {
             orderPositions.append(-1)
             expiryPositions.append(-1)
             links.append(Link())
+            flowLinks.append(Link())
         }
         slotOfRequest[request.id] = slot
         return slot

@@ -174,6 +174,7 @@ extension PoolScheduler {
             cachedBlocks: Int(table.cachedBlocks[index]), ageShare: ageShare,
             features: features, predictedTTFTMilliseconds: predictor.ttftMilliseconds(endpoint: index, features))
         predictor.sent(id, endpoint: index, features: features, now: now)
+        noteIsolation(at: place, now: now)
         let entry = held.values[place]
         ledgers[index].addTPOTLimit(entry.request.tpotLimitMilliseconds)
         if let session = entry.request.session {
@@ -220,11 +221,12 @@ extension PoolScheduler {
             entry.demand, entry.workClass, hadFirstToken: placement.firstToken != nil,
             endpoints[index].capacity.stepTime, now: now)
         if placement.firstToken == nil { predictor.withdrew(id, endpoint: index, now: now) }
+        if let context = entry.contextAboveShare { isolation?.ended(at: index, contextTokens: context) }
         ledgers[index].removeTPOTLimit(entry.request.tpotLimitMilliseconds)
         if entry.workClass == .sheddable { ledgers[index].endedSheddable(id) }
     }
 
-    /// Turns sheddable requests away that have had to make room for a real-time one.
+    /// Turns requests away that have had to make room for another.
     mutating func evict(_ requests: [WaitingRequest], now: Instant) -> [SchedulerAction] {
         counters.evicted += requests.count
         return requests.map { turnAway($0.id, .queueFull, now: now) }

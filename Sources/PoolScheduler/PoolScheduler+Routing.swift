@@ -14,6 +14,7 @@ extension PoolScheduler {
     /// The endpoint for a request, if any can take it now. `table` is then about this request.
     mutating func pick(for entry: HeldRequest, now: Instant) -> EndpointID? {
         consider(entry, now: now)
+        isolate(entry, now: now)
         guard
             let choice = router.pick(
                 entry.routing, among: table, wantsScores: entry.request.isExplained, now: now),
@@ -239,6 +240,7 @@ extension PoolScheduler {
         predictor.observeFirstToken(
             id, endpoint: number, features: placement.features,
             predictedMilliseconds: placement.predictedTTFTMilliseconds, milliseconds: milliseconds, now: now)
+        if entry.contextAboveShare == nil, entry.workClass == .realtime { isolation?.othersAnswered(ttftMilliseconds: milliseconds) }
         if entry.request.isExplained { decisions.complete(id) { $0.ttftMilliseconds = milliseconds } }
         let features = latencyFeatures(
             of: entry.demand, cachedTokens: placement.cachedPromptTokens, at: number, now: now)

@@ -38,6 +38,8 @@ public struct PoolScheduler: Sendable {
     public internal(set) var shadowTally: ShadowTally?
     var table: CandidateTable
     var usage: UsageGate
+    /// What keeps flows above their shares from the others; nil where nothing does.
+    var isolation: IsolationGate?
     /// When each endpoint last told its metrics.
     var scrapes: [Instant?]
     /// The request that the table is about.
@@ -73,6 +75,9 @@ public struct PoolScheduler: Sendable {
         }
         room = WaitingRoom(configuration: admission)
         usage = UsageGate(admission.usageLimit)
+        isolation = admission.isolationTolerance.map {
+            IsolationGate(endpoints: configuration.endpoints.count, tolerance: $0)
+        }
         scrapes = Array(repeating: nil, count: configuration.endpoints.count)
         emptied = scrapes
         predictor = LatencyPredictor(

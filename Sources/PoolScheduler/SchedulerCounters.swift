@@ -10,7 +10,7 @@ public struct SchedulerCounters: Sendable {
     public internal(set) var finished = PerClass(repeating: 0)
     /// Requests turned away, by cause.
     public internal(set) var rejected: [Rejection.Cause: Int] = [:]
-    /// Sheddable requests that were turned away while they waited to make room for real-time ones; among the rejected too.
+    /// Requests that were turned away while they waited to make room for others; among the rejected too.
     public internal(set) var evicted = 0
     /// Placements after an endpoint failed before answering.
     public internal(set) var retried = 0

@@ -1,0 +1,143 @@
+import Basics
+
+/// Which flows of a band get far more than the others, by what was started for them lately.
+///
+/// A flow is above its share once it has got twice as much as the others have on average (each divided by its weight),
+/// and until it has come down to that average. Who asks for nothing is not among the others. All steps take constant
+/// time, spread over calls.
+struct FlowShares {
+    /// Over how many seconds is looked back; older cost counts less and less. Who has not been seen for as long asks for
+    /// nothing.
+    private static let horizonSeconds = 10.0
+    /// How many times the others' average makes a flow one above its share.
+    private static let ratio = 2.0
+    /// Quanta that a flow may get beside that: a few requests are no sign of anything.
+    private static let graceQuanta = 4.0
+
+    /// A sum that forgets.
+    private struct RecentCost {
+        private var value = 0.0
+        private var updated = Instant.zero
+
+        mutating func roll(_ now: Instant) -> Double {
+            let elapsed = (now - updated).seconds
+            if elapsed > 0 {
+                value *= exponential(-elapsed / FlowShares.horizonSeconds)
+                updated = now
+            }
+            return value
+        }
+
+        mutating func add(_ cost: Double, now: Instant) { value = max(0, roll(now) + cost) }
+    }
+
+    private struct Account {
+        var weight = 1.0
+        var cost = RecentCost()
+        var seen = Instant.zero
+        var isActive = false
+        var isAbove = false
+    }
+
+    private let grace: Double
+    private var accounts: [Account] = []
+    /// Flows that ask for something, the one not seen for longest first.
+    private var active = LinkedOrder()
+    private var links: [Link] = []
+    private var activeWeight = 0.0
+    private var total = RecentCost()
+    private var totalAbove = RecentCost()
+    /// How many flows are above their shares.
+    private(set) var aboveCount = 0
+
+    init(quantum: Double) { grace = Self.graceQuanta * quantum }
+
+    func isAbove(_ flow: Int) -> Bool { accounts[flow].isAbove }
+
+    /// What those at or below their shares got of all that was started lately, 0 to 1.
+    mutating func othersPart(now: Instant) -> Double {
+        let all = total.roll(now)
+        return all > 0 ? min(max(1 - totalAbove.roll(now) / all, 0), 1) : 1
+    }
+
+    mutating func addFlow(_ flow: Int, weight: Double) {
+        while accounts.count <= flow {
+            accounts.append(Account())
+            links.append(Link())
+        }
+        accounts[flow] = Account(weight: max(weight, 1e-6))
+    }
+
+    mutating func removeFlow(_ flow: Int, now: Instant) {
+        retire(flow)
+        setAbove(flow, false, now: now)
+    }
+
+    /// A flow asks for something.
+    mutating func seen(_ flow: Int, now: Instant, isWaiting: (Int) -> Bool) {
+        if accounts[flow].isActive {
+            active.remove(flow, links: &links)
+        } else {
+            accounts[flow].isActive = true
+            activeWeight += accounts[flow].weight
+        }
+        accounts[flow].seen = now
+        active.append(flow, links: &links)
+        while let first = active.first, (now - accounts[first].seen).seconds > Self.horizonSeconds {
+            if isWaiting(first) {
+                active.remove(first, links: &links)
+                active.append(first, links: &links)
+                accounts[first].seen = now
+            } else {
+                retire(first)
+            }
+        }
+    }
+
+    /// Something was started for a flow, or turned out to have cost so much more.
+    mutating func add(_ cost: Double, to flow: Int, now: Instant) {
+        accounts[flow].cost.add(cost, now: now)
+        total.add(cost, now: now)
+        if accounts[flow].isAbove { totalAbove.add(cost, now: now) }
+        judge(flow, now: now)
+    }
+
+    /// Judges a flow anew, as time has passed.
+    mutating func judge(_ flow: Int, now: Instant) {
+        let account = accounts[flow]
+        let own = accounts[flow].cost.roll(now)
+        let otherWeight = activeWeight - (account.isActive ? account.weight : 0)
+        // Sums of weights are as exact as rounding allows; no weight is as small as this.
+        guard otherWeight > 1e-9 else { return setAbove(flow, false, now: now) }
+        let average = max(0, total.roll(now) - own) / otherWeight
+        let share = own / account.weight
+        setAbove(flow, account.isAbove ? share > average : share > Self.ratio * average + grace, now: now)
+    }
+
+    /// The flows that are above their shares.
+    func allAbove() -> [Int] {
+        var flows: [Int] = []
+        var next = aboveCount > 0 ? active.first : nil
+        while let flow = next {
+            if accounts[flow].isAbove { flows.append(flow) }
+            next = active.after(flow, links: links)
+        }
+        return flows
+    }
+
+    private mutating func setAbove(_ flow: Int, _ isAbove: Bool, now: Instant) {
+        guard accounts[flow].isAbove != isAbove else { return }
+        accounts[flow].isAbove = isAbove
+        aboveCount += isAbove ? 1 : -1
+        let own = accounts[flow].cost.roll(now)
+        totalAbove.add(isAbove ? own : -own, now: now)
+    }
+
+    private mutating func retire(_ flow: Int) {
+        guard accounts[flow].isActive else { return }
+        accounts[flow].isActive = false
+        active.remove(flow, links: &links)
+        activeWeight -= accounts[flow].weight
+        if active.first == nil { activeWeight = 0 }
+    }
+}

@@ -1,0 +1,93 @@
+public import Basics
+
+/// Lets flows that are above their shares start more only while the others hardly notice.
+///
+/// What the others would notice is how much later their first tokens come, and that has two parts. Each request that
+/// decodes makes every step longer, and a first token is a few steps away. Each prompt that is computed makes those wait
+/// that come in behind it: one that takes `s` of the engine's time and has its own first token after `T` delays whoever
+/// comes within `T` by `s`, or by what is then left of it, together `s (T - s / 2)` (the residual of an M/G/1 queue, with
+/// the time until the prompt is begun). Summed over prompts, per time, that is the mean delay of the others.
+///
+/// Both parts together may reach a share of the time to first token that the others have anyway. The share is larger the
+/// less there is of the others: it is meant of all requests, so that a few do not hold up many for little.
+public struct IsolationGate: Sendable {
+    /// Steps of the engine until a first token: what is left of one, and at least one of the prompt's own.
+    private static let stepsToFirstToken = 2.0
+    /// How much of the tolerated delay can be saved up, in milliseconds of time.
+    private static let saved = 1000.0
+    /// How many of the others' answers their time to first token is averaged over.
+    private static let answers = 64.0
+
+    private struct Place: Sendable {
+        /// Requests in flight that were above their shares when they started, and their contexts.
+        var requests = 0
+        var contextTokens = 0
+        /// Delay of others that prompts may still cause: milliseconds of delay times milliseconds of time.
+        var allowance = 0.0
+        var updated = Instant.zero
+    }
+
+    private let tolerance: Double
+    private var places: [Place]
+    private var othersTTFTMilliseconds: Double?
+
+    /// Creates the gate of a pool.
+    ///
+    /// - Parameter tolerance: the tolerated delay, as a share of the times to first token of all.
+    public init(endpoints: Int, tolerance: Double) {
+        self.tolerance = max(0, tolerance)
+        places = Array(repeating: Place(), count: max(0, endpoints))
+    }
+
+    /// A request that was not above its share had its first token so long after it was sent.
+    public mutating func othersAnswered(ttftMilliseconds: Double) {
+        guard ttftMilliseconds.isFinite, ttftMilliseconds >= 0 else { return }
+        let mean = othersTTFTMilliseconds ?? ttftMilliseconds
+        othersTTFTMilliseconds = mean + (ttftMilliseconds - mean) / Self.answers
+    }
+
+    /// Whether a request of a flow above its share may start at an endpoint.
+    ///
+    /// - Parameters:
+    ///   - contextTokens: the mean context of the request.
+    ///   - model: the endpoint's step time.
+    ///   - othersPart: what the others get of all that is started, 0 to 1.
+    public mutating func mayStart(
+        at endpoint: Int, contextTokens: Int, model: StepTimeModel, othersPart: Double, now: Instant
+    ) -> Bool {
+        guard let ttft = othersTTFTMilliseconds, othersPart > 0 else { return true }
+        let tolerated = tolerance * ttft / othersPart
+        let place = places[endpoint]
+        func delay(_ requests: Int, _ contextTokens: Int) -> Double {
+            Self.stepsToFirstToken
+                * (model.perDecodeMilliseconds * Double(requests)
+                    + model.perContextTokenMilliseconds * Double(contextTokens))
+        }
+        let elapsed = max(0, (now - place.updated).milliseconds)
+        let rest = max(0, tolerated - delay(place.requests, place.contextTokens))
+        places[endpoint].allowance = min(place.allowance + rest * elapsed, tolerated * Self.saved)
+        places[endpoint].updated = now
+        return places[endpoint].allowance > 0
+            && delay(place.requests + 1, place.contextTokens + contextTokens) <= tolerated
+    }
+
+    /// Such a request starts.
+    ///
+    /// - Parameters:
+    ///   - prefillMilliseconds: how long the engine computes its prompt.
+    ///   - ttftMilliseconds: when its first token is expected, from now.
+    public mutating func started(
+        at endpoint: Int, contextTokens: Int, prefillMilliseconds: Double, ttftMilliseconds: Double
+    ) {
+        places[endpoint].requests += 1
+        places[endpoint].contextTokens += contextTokens
+        let delay = prefillMilliseconds * max(ttftMilliseconds - prefillMilliseconds / 2, prefillMilliseconds / 2)
+        if delay.isFinite { places[endpoint].allowance -= delay }
+    }
+
+    /// Such a request has ended, or left.
+    public mutating func ended(at endpoint: Int, contextTokens: Int) {
+        places[endpoint].requests -= 1
+        places[endpoint].contextTokens -= contextTokens
+    }
+}
