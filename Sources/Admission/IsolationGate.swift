@@ -8,6 +8,8 @@ public import Basics
 /// comes within `T` by `s`, or by what is then left of it, together `s (T - s / 2)` (the residual of an M/G/1 queue, with
 /// the time until the prompt is begun). Summed over prompts, per time, that is the mean delay of the others.
 ///
+/// Nor does one start where the queue is longer than the others find it on average: there are better moments.
+///
 /// Both parts together may reach a share of the time to first token that the others have anyway. The share is larger the
 /// less there is of the others: it is meant of all requests, so that a few do not hold up many for little.
 public struct IsolationGate: Sendable {
@@ -29,7 +31,8 @@ public struct IsolationGate: Sendable {
 
     private let tolerance: Double
     private var places: [Place]
-    private var othersTTFTMilliseconds: Double?
+    /// The others' mean time to first token in milliseconds, and the part of it that is not their own prompts.
+    private var others: (ttft: Double, queue: Double)?
 
     /// Creates the gate of a pool.
     ///
@@ -39,24 +42,36 @@ public struct IsolationGate: Sendable {
         places = Array(repeating: Place(), count: max(0, endpoints))
     }
 
-    /// A request that was not above its share had its first token so long after it was sent.
-    public mutating func othersAnswered(ttftMilliseconds: Double) {
-        guard ttftMilliseconds.isFinite, ttftMilliseconds >= 0 else { return }
-        let mean = othersTTFTMilliseconds ?? ttftMilliseconds
-        othersTTFTMilliseconds = mean + (ttftMilliseconds - mean) / Self.answers
+    /// A request that was not above its share had its first token.
+    ///
+    /// - Parameters:
+    ///   - ttftMilliseconds: how long after it was sent.
+    ///   - prefillMilliseconds: how long the engine computed its prompt.
+    public mutating func othersAnswered(ttftMilliseconds: Double, prefillMilliseconds: Double) {
+        guard ttftMilliseconds.isFinite, prefillMilliseconds.isFinite, ttftMilliseconds >= 0 else { return }
+        let queue = max(0, ttftMilliseconds - max(0, prefillMilliseconds))
+        guard let mean = others else {
+            others = (ttftMilliseconds, queue)
+            return
+        }
+        others = (
+            mean.ttft + (ttftMilliseconds - mean.ttft) / Self.answers, mean.queue + (queue - mean.queue) / Self.answers
+        )
     }
 
     /// Whether a request of a flow above its share may start at an endpoint.
     ///
     /// - Parameters:
     ///   - contextTokens: the mean context of the request.
+    ///   - queueMilliseconds: what its first token would wait for there beside its own prompt.
     ///   - model: the endpoint's step time.
     ///   - othersPart: what the others get of all that is started, 0 to 1.
     public mutating func mayStart(
-        at endpoint: Int, contextTokens: Int, model: StepTimeModel, othersPart: Double, now: Instant
+        at endpoint: Int, contextTokens: Int, queueMilliseconds: Double, model: StepTimeModel, othersPart: Double,
+        now: Instant
     ) -> Bool {
-        guard let ttft = othersTTFTMilliseconds, othersPart > 0 else { return true }
-        let tolerated = tolerance * ttft / othersPart
+        guard let others, othersPart > 0 else { return true }
+        let tolerated = tolerance * others.ttft / othersPart
         let place = places[endpoint]
         func delay(_ requests: Int, _ contextTokens: Int) -> Double {
             Self.stepsToFirstToken
@@ -67,7 +82,7 @@ public struct IsolationGate: Sendable {
         let rest = max(0, tolerated - delay(place.requests, place.contextTokens))
         places[endpoint].allowance = min(place.allowance + rest * elapsed, tolerated * Self.saved)
         places[endpoint].updated = now
-        return places[endpoint].allowance > 0
+        return places[endpoint].allowance > 0 && queueMilliseconds <= others.queue
             && delay(place.requests + 1, place.contextTokens + contextTokens) <= tolerated
     }
 

@@ -240,7 +240,7 @@ extension PoolScheduler {
         predictor.observeFirstToken(
             id, endpoint: number, features: placement.features,
             predictedMilliseconds: placement.predictedTTFTMilliseconds, milliseconds: milliseconds, now: now)
-        if entry.contextAboveShare == nil, entry.workClass == .realtime { isolation?.othersAnswered(ttftMilliseconds: milliseconds) }
+        noteOthersAnswer(entry, at: number, ttftMilliseconds: milliseconds)
         if entry.request.isExplained { decisions.complete(id) { $0.ttftMilliseconds = milliseconds } }
         let features = latencyFeatures(
             of: entry.demand, cachedTokens: placement.cachedPromptTokens, at: number, now: now)
