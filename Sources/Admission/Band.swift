@@ -233,7 +233,7 @@ struct Band {
     private mutating func note(_ cost: Double, flow index: Int, now: Instant) {
         flows[index].note(cost: cost, now: now)
         guard shares != nil else { return }
-        shares?.add(cost, to: index, now: now)
+        shares?.add(cost, to: index, isWaiting: turns.isWaiting(index), now: now)
         turns.setBehind(index, shares?.isAbove(index) ?? false)
     }
 
@@ -245,21 +245,22 @@ struct Band {
 
     /// Whether a flow has got far more than the others that ask for something.
     mutating func isAboveShare(_ flow: String, now: Instant) -> Bool {
-        guard shares?.aboveCount ?? 0 > 0, let index = indexOfFlow[flow] ?? overflow else { return false }
-        shares?.judge(index, now: now)
-        turns.setBehind(index, shares?.isAbove(index) ?? false)
+        guard shares?.watchedCount ?? 0 > 0, let index = indexOfFlow[flow] ?? overflow else { return false }
+        judge(index, now: now)
         return shares?.isAbove(index) ?? false
     }
 
     /// What flows at or below their shares got of all that was started lately, 0 to 1.
     mutating func othersPart(now: Instant) -> Double { shares?.othersPart(now: now) ?? 1 }
 
-    /// Judges the flows above their shares anew.
+    /// Judges the flows that are watched anew.
     mutating func reviewShares(now: Instant) {
-        for index in shares?.allAbove() ?? [] {
-            shares?.judge(index, now: now)
-            turns.setBehind(index, shares?.isAbove(index) ?? false)
-        }
+        for index in shares?.allWatched() ?? [] { judge(index, now: now) }
+    }
+
+    private mutating func judge(_ index: Int, now: Instant) {
+        shares?.judge(index, isWaiting: turns.isWaiting(index), now: now)
+        turns.setBehind(index, shares?.isAbove(index) ?? false)
     }
 
     /// `tokens` were dispatched among the bands that share with this one while it had work waiting.

@@ -2,9 +2,9 @@ import Basics
 
 /// Which flows of a band get far more than the others, by what was started for them lately.
 ///
-/// A flow is above its share once it has got twice as much as the others have on average (each divided by its weight),
-/// and until it has come down to that average. Who asks for nothing is not among the others. All steps take constant
-/// time, spread over calls.
+/// A flow is watched once it has got twice as much as the others have on average (each divided by its weight), and until
+/// it asks for no more than that average; while it is watched it is above its share whenever it is above the average.
+/// Who asks for nothing is not among the others. All steps take constant time, spread over calls.
 struct FlowShares {
     /// Over how many seconds is looked back; older cost counts less and less. Who has not been seen for as long asks for
     /// nothing.
@@ -36,6 +36,7 @@ struct FlowShares {
         var cost = RecentCost()
         var seen = Instant.zero
         var isActive = false
+        var isWatched = false
         var isAbove = false
     }
 
@@ -47,8 +48,8 @@ struct FlowShares {
     private var activeWeight = 0.0
     private var total = RecentCost()
     private var totalAbove = RecentCost()
-    /// How many flows are above their shares.
-    private(set) var aboveCount = 0
+    /// How many flows are watched: no others are above their shares.
+    private(set) var watchedCount = 0
 
     init(quantum: Double) { grace = Self.graceQuanta * quantum }
 
@@ -70,7 +71,7 @@ struct FlowShares {
 
     mutating func removeFlow(_ flow: Int, now: Instant) {
         retire(flow)
-        setAbove(flow, false, now: now)
+        set(flow, isWatched: false, isAbove: false, now: now)
     }
 
     /// A flow asks for something.
@@ -95,40 +96,47 @@ struct FlowShares {
     }
 
     /// Something was started for a flow, or turned out to have cost so much more.
-    mutating func add(_ cost: Double, to flow: Int, now: Instant) {
+    mutating func add(_ cost: Double, to flow: Int, isWaiting: Bool, now: Instant) {
         accounts[flow].cost.add(cost, now: now)
         total.add(cost, now: now)
         if accounts[flow].isAbove { totalAbove.add(cost, now: now) }
-        judge(flow, now: now)
+        judge(flow, isWaiting: isWaiting, now: now)
     }
 
     /// Judges a flow anew, as time has passed.
-    mutating func judge(_ flow: Int, now: Instant) {
+    ///
+    /// - Parameter isWaiting: whether it asks for more than it has got.
+    mutating func judge(_ flow: Int, isWaiting: Bool, now: Instant) {
         let account = accounts[flow]
         let own = accounts[flow].cost.roll(now)
         let otherWeight = activeWeight - (account.isActive ? account.weight : 0)
         // Sums of weights are as exact as rounding allows; no weight is as small as this.
-        guard otherWeight > 1e-9 else { return setAbove(flow, false, now: now) }
+        guard otherWeight > 1e-9 else { return set(flow, isWatched: false, isAbove: false, now: now) }
         let average = max(0, total.roll(now) - own) / otherWeight
         let share = own / account.weight
-        setAbove(flow, account.isAbove ? share > average : share > Self.ratio * average + grace, now: now)
+        let isWatched =
+            account.isWatched ? share > average || isWaiting : share > Self.ratio * average + grace
+        set(flow, isWatched: isWatched, isAbove: isWatched && share > average, now: now)
     }
 
-    /// The flows that are above their shares.
-    func allAbove() -> [Int] {
+    /// The flows that are watched.
+    func allWatched() -> [Int] {
         var flows: [Int] = []
-        var next = aboveCount > 0 ? active.first : nil
+        var next = watchedCount > 0 ? active.first : nil
         while let flow = next {
-            if accounts[flow].isAbove { flows.append(flow) }
+            if accounts[flow].isWatched { flows.append(flow) }
             next = active.after(flow, links: links)
         }
         return flows
     }
 
-    private mutating func setAbove(_ flow: Int, _ isAbove: Bool, now: Instant) {
+    private mutating func set(_ flow: Int, isWatched: Bool, isAbove: Bool, now: Instant) {
+        if accounts[flow].isWatched != isWatched {
+            accounts[flow].isWatched = isWatched
+            watchedCount += isWatched ? 1 : -1
+        }
         guard accounts[flow].isAbove != isAbove else { return }
         accounts[flow].isAbove = isAbove
-        aboveCount += isAbove ? 1 : -1
         let own = accounts[flow].cost.roll(now)
         totalAbove.add(isAbove ? own : -own, now: now)
     }

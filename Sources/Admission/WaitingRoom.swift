@@ -165,7 +165,9 @@ public struct WaitingRoom: Sendable {
     /// Whether a flow has got far more than the others of its band that ask for something, so that they go first; never
     /// without an `AdmissionConfiguration.isolationTolerance`.
     public mutating func isAboveShare(flow: String, priority: Int, now: Instant) -> Bool {
-        guard configuration.isolationTolerance != nil, let index = band(of: priority, create: false) else { return false }
+        guard configuration.isolationTolerance != nil, let index = band(of: priority, create: false) else {
+            return false
+        }
         return bands[index].isAboveShare(flow, now: now)
     }
 

@@ -7,6 +7,10 @@ struct FairnessTraffic {
     private static let highBand = 10
     /// How long a flood is left to build up before shares are counted.
     static let buildUp = TimeSpan.seconds(20)
+    /// What an output token counts beside one of the prompt: the scheduler's own weight.
+    static let outputTokenWeight = 2.0
+    /// How long the low band waits at most behind the high one where its wait is bounded.
+    static let ageingBound = TimeSpan.seconds(5)
     private static let aggressor = "aggressor"
     private static let aggression = 10.0
     private static let steadyTenants = 10

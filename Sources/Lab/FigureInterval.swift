@@ -105,15 +105,24 @@ extension HerdFigures.Burst {
 
 extension FairnessFigures {
     var members: [FigureMember] {
-        [
+        var members: [FigureMember] = [
             .init(name: "alone_ttft_p99_ms", value: aloneTTFT99Milliseconds, places: 2),
             .init(name: "beside_ttft_p99_ms", value: besideTTFT99Milliseconds, places: 2),
             .init(name: "inflation", value: inflation, places: 4),
             .init(name: "others_rejected", value: Double(othersRejected), places: 0),
             .init(name: "jain_index", value: jainIndex, places: 4),
             .init(name: "backlogged_tenants", value: Double(backloggedTenants), places: 0),
-            .init(name: "low_band_longest_wait_s", value: lowBandLongestWaitSeconds, places: 2),
-            .init(name: "low_band_rejected", value: lowBandRejected, places: 4),
+            .init(name: "aggressor_served", value: aggressorServed, places: 4),
+            .init(name: "beside_tokens_per_s", value: besideTokensPerSecond, places: 1),
+            .init(name: "low_band_longest_wait_s", value: lowBand.longestWaitSeconds, places: 2),
+            .init(name: "low_band_rejected", value: lowBand.rejected, places: 4),
         ]
+        if let ageing = ageingLowBand {
+            members += [
+                .init(name: "ageing_longest_wait_s", value: ageing.longestWaitSeconds, places: 2),
+                .init(name: "ageing_rejected", value: ageing.rejected, places: 4),
+            ]
+        }
+        return members
     }
 }

@@ -1,3 +1,4 @@
+import Admission
 import Basics
 import EngineModel
 
@@ -93,13 +94,21 @@ extension Lab {
         }
 
         private func fairness(_ policy: Policy, beside world: FinishedWorld) -> FairnessFigures {
-            FairnessFigures(
+            var ageing = AdmissionConfiguration()
+            ageing.bands[FairnessTraffic.lowBand] = BandPolicy(ageingBound: FairnessTraffic.ageingBound)
+            var aged: FinishedWorld?
+            if case .weir = policy { aged = run(policy, tenants.bands, admission: ageing) }
+            return FairnessFigures(
                 alone: run(policy, tenants.alone), beside: world, flood: run(policy, tenants.flood),
-                bands: run(policy, tenants.bands))
+                bands: run(policy, tenants.bands), ageing: aged)
         }
 
-        private func run(_ policy: Policy, _ trace: Trace) -> FinishedWorld {
-            Lab.simulated(policy, setup: setup(policy, trace), options: options)
+        private func run(
+            _ policy: Policy, _ trace: Trace, admission: AdmissionConfiguration = .init()
+        ) -> FinishedWorld {
+            var setup = setup(policy, trace)
+            setup.admission = admission
+            return Lab.simulated(policy, setup: setup, options: options)
         }
 
         private func setup(_ policy: Policy, _ trace: Trace) -> WorldSetup {

@@ -152,8 +152,8 @@ public enum Lab {
             return simulate(
                 setup,
                 with: WeirDispatcher(
-                    replicas: setup.replicas, harvest: options.harvest, hidesLengths: setup.hidesLengths,
-                    priorFactor: options.priorFactor))
+                    replicas: setup.replicas, admission: setup.admission, harvest: options.harvest,
+                    hidesLengths: setup.hidesLengths, priorFactor: options.priorFactor))
         }
     }
 }

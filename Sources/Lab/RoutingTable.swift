@@ -1,3 +1,4 @@
+import Basics
 import ReportPage
 
 /// What the routing scenarios add to a report, as tables for the terminal and for the page.
@@ -60,12 +61,23 @@ struct RoutingTable {
         ) { $0.herd.map { cells($0.equal) + cells($0.mixed) } }
     }
 
+    private static func cells(_ band: FairnessFigures.LowBand?) -> [String] {
+        guard let band else { return ["-", "-"] }
+        return [DecimalText.fixed(band.longestWaitSeconds, 1), DecimalText.fixed(band.rejected * 100, 1)]
+    }
+
     private static func fairness(_ policies: [PolicyResult]) -> RoutingTable? {
         table(
             "Tenants",
-            ["policy", "p99 alone", "beside ms", "moved %", "rejected", "Jain", "of", "low band s", "rejected %"],
-            note: "p99 TTFT of the steady tenants without and beside one at 10 x; Jain's index of the tokens served to "
-                + "backlogged tenants in a flood; the longest wait of a low band under a high band at 1.3 x the pool",
+            [
+                "policy", "p99 alone", "beside ms", "moved %", "rejected", "served %", "tokens/s", "Jain", "of",
+                "low band s", "rejected %", "ageing s", "rejected %",
+            ],
+            note:
+                "p99 TTFT of the steady tenants without and beside one at 10 x, how much of what that one asked for it "
+                + "got, and what all got; Jain's index of the weighted tokens served to backlogged tenants in a flood; "
+                + "the longest wait of a low band under a high band at 1.3 x the pool, and with a bound of "
+                + "\(DecimalText.fixed(FairnessTraffic.ageingBound.seconds, 0)) s on it",
             policies
         ) { result in
             guard let fairness = result.fairness else { return nil }
@@ -73,10 +85,10 @@ struct RoutingTable {
                 DecimalText.fixed(fairness.aloneTTFT99Milliseconds, 0),
                 DecimalText.fixed(fairness.besideTTFT99Milliseconds, 0),
                 DecimalText.fixed(fairness.inflation * 100, 1), DecimalText.grouped(fairness.othersRejected),
+                DecimalText.fixed(fairness.aggressorServed * 100, 1),
+                DecimalText.fixed(fairness.besideTokensPerSecond, 0),
                 DecimalText.fixed(fairness.jainIndex, 4), String(fairness.backloggedTenants),
-                DecimalText.fixed(fairness.lowBandLongestWaitSeconds, 1),
-                DecimalText.fixed(fairness.lowBandRejected * 100, 1),
-            ]
+            ] + cells(fairness.lowBand) + cells(fairness.ageingLowBand)
         }
     }
 

@@ -1,3 +1,4 @@
+import Admission
 import Basics
 import EngineModel
 import Harvest
@@ -25,7 +26,10 @@ struct WeirDispatcher: Dispatcher {
     private(set) var nextWake: Instant? = .zero
     private let limitsAreLengths: Bool
 
-    init(replicas: Int, harvest: HarvestConfiguration, hidesLengths: Bool, priorFactor: Double = 1) {
+    init(
+        replicas: Int, admission: AdmissionConfiguration, harvest: HarvestConfiguration, hidesLengths: Bool,
+        priorFactor: Double = 1
+    ) {
         let prior = Self.prior.scaled(by: priorFactor)
         let endpoints = (0..<replicas).map { index in
             Endpoint(
@@ -34,7 +38,8 @@ struct WeirDispatcher: Dispatcher {
                     stepTime: prior, kvTokens: nil, maxConcurrentRequests: Self.concurrency))
         }
         scheduler = PoolScheduler(
-            configuration: PoolConfiguration(name: "lab", endpoints: endpoints, harvest: harvest), now: .zero)
+            configuration: PoolConfiguration(name: "lab", endpoints: endpoints, admission: admission, harvest: harvest),
+            now: .zero)
         limitsAreLengths = !hidesLengths
     }
 

@@ -1,3 +1,4 @@
+import Admission
 import Basics
 import EngineModel
 import Harvest
@@ -15,6 +16,8 @@ struct WorldSetup {
     /// Whether somebody looks at answers in progress.
     var reportsProgress = false
     var completionWindow: TimeSpan?
+    /// How requests wait in the gateway.
+    var admission = AdmissionConfiguration()
     /// A window in which step times are watched, and their limit in milliseconds.
     var watched: (from: Instant, to: Instant, limitMilliseconds: Double)?
     /// A gate's signal that is watched, and the level at which the gate closes.

@@ -110,9 +110,10 @@ import Testing
                 counts: generator.unit() < 0.9)
             if case .admitted(let evicted) = room.insert(entry, now: now) {
                 waiting.insert(id)
-                #expect(evicted.isEmpty || entry.priority >= 0)
                 for victim in evicted {
-                    #expect(victim.priority < 0 && waiting.remove(victim.id) != nil)
+                    let isOfItsBand = victim.priority == entry.priority
+                    #expect(isOfItsBand || (entry.priority >= 0 && victim.priority < 0))
+                    #expect(waiting.remove(victim.id) != nil)
                     history.append(victim.id)
                 }
             }

@@ -86,8 +86,25 @@ struct RoutingWorldTests {
         #expect(fairness.aloneTTFT99Milliseconds > 0)
         #expect(fairness.jainIndex < 0.8)
         #expect(fairness.backloggedTenants == 6)
-        #expect(fairness.lowBandLongestWaitSeconds > 1)
-        #expect(fairness.lowBandRejected == 0)
+        #expect(fairness.lowBand.longestWaitSeconds > 1)
+        #expect(fairness.lowBand.rejected == 0)
+        #expect(fairness.ageingLowBand == nil, "it knows no ageing")
+        #expect(fairness.aggressorServed > 0.99)
+    }
+
+    @Test("Weir keeps an aggressor from the others, shares a flood evenly and lets the low band age")
+    func fairness() throws {
+        let report = try run("fairness", "weir", seconds: 60, replicas: 1, seed: 7)
+        let fairness = try #require(report.policies.first?.fairness)
+        #expect(fairness.inflation < 0.25, "one run of a minute: the bar of a tenth is for five of three")
+        #expect(fairness.othersRejected == 0)
+        #expect((0.1..<0.9).contains(fairness.aggressorServed))
+        #expect(fairness.backloggedTenants == 6 && fairness.jainIndex >= 0.98)
+        let ageing = try #require(fairness.ageingLowBand)
+        #expect(ageing.rejected == 0)
+        #expect(ageing.longestWaitSeconds < FairnessTraffic.ageingBound.seconds + 3)
+        #expect(fairness.lowBand.longestWaitSeconds > 2 * ageing.longestWaitSeconds)
+        #expect(report.text().contains("ageing s"))
     }
 
     @Test("The steady tenants send the same with and without the aggressor, and it sends ten times as much as one")

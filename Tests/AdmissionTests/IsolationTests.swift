@@ -1,0 +1,144 @@
+import Admission
+import Basics
+import Testing
+
+/// Which flows get far more than the others, and when they may start all the same.
+@Suite struct IsolationTests {
+    private func room(tolerance: Double? = 0.05, weights: [String: Double] = [:]) -> WaitingRoom {
+        var configuration = AdmissionConfiguration(maxRequestsPerBand: 1_000_000, timeToLive: .seconds(1e6))
+        configuration.isolationTolerance = tolerance
+        configuration.flowWeights = weights
+        configuration.quantumTokens = 500
+        return WaitingRoom(configuration: configuration)
+    }
+
+    /// Starts requests at so many per second and flow, for a while, without anybody waiting.
+    private func run(_ room: inout WaitingRoom, _ rates: [String: Int], from: Double, seconds: Double) {
+        for tick in 0..<Int(seconds * 100) {
+            let now = from + Double(tick) / 100
+            for (flow, rate) in rates.sorted(by: { $0.key < $1.key }) where tick * rate % 100 < rate {
+                room.dispatchedWithoutWaiting(
+                    request(0, flow: flow, at: now, input: 1000), now: Instant(seconds: now))
+            }
+        }
+    }
+
+    private func isAbove(_ room: inout WaitingRoom, _ flow: String, at seconds: Double) -> Bool {
+        room.isAboveShare(flow: flow, priority: 0, now: Instant(seconds: seconds))
+    }
+
+    @Test func aFlowThatGetsTenTimesAsMuchAsTheOthersIsAboveItsShareAndTheyAreNot() {
+        var room = room()
+        run(&room, ["a": 1, "b": 1, "c": 1, "heavy": 10], from: 0, seconds: 30)
+        #expect(isAbove(&room, "heavy", at: 30))
+        for flow in ["a", "b", "c", "unknown"] { #expect(!isAbove(&room, flow, at: 30)) }
+        let part = room.othersPart(priority: 0, now: Instant(seconds: 30))
+        #expect(abs(part - 3.0 / 13) < 0.05)
+    }
+
+    @Test func equalsAreNotAboveTheirSharesNorIsWhoIsAlone() {
+        var room = room()
+        run(&room, ["a": 2, "b": 2, "c": 3], from: 0, seconds: 30)
+        for flow in ["a", "b", "c"] { #expect(!isAbove(&room, flow, at: 30)) }
+        var alone = self.room()
+        run(&alone, ["only": 20], from: 0, seconds: 30)
+        #expect(!isAbove(&alone, "only", at: 30))
+        #expect(alone.othersPart(priority: 0, now: Instant(seconds: 30)) == 1)
+    }
+
+    @Test func aWeightIsAShareAndWithoutAToleranceNobodyIsAboveIt() {
+        var weighted = room(weights: ["heavy": 10])
+        var unlimited = room(tolerance: nil)
+        for flow in ["weighted", "unlimited"] {
+            let rates = ["a": 1, "b": 1, "heavy": 10]
+            if flow == "weighted" { run(&weighted, rates, from: 0, seconds: 30) }
+            if flow == "unlimited" { run(&unlimited, rates, from: 0, seconds: 30) }
+        }
+        #expect(!isAbove(&weighted, "heavy", at: 30))
+        #expect(!isAbove(&unlimited, "heavy", at: 30))
+    }
+
+    @Test func itIsOverOnceTheOthersAskForNothingAnyMore() {
+        var room = room()
+        run(&room, ["a": 1, "b": 1, "heavy": 10], from: 0, seconds: 30)
+        #expect(isAbove(&room, "heavy", at: 30))
+        run(&room, ["heavy": 10], from: 30, seconds: 12)
+        #expect(!isAbove(&room, "heavy", at: 42))
+    }
+
+    @Test func whoComesDownToTheAverageMayGoOnAndIsForgottenIfItAsksForNoMore() {
+        var room = room()
+        run(&room, ["a": 1, "b": 1, "heavy": 10], from: 0, seconds: 30)
+        run(&room, ["a": 1, "b": 1], from: 30, seconds: 25)
+        #expect(!isAbove(&room, "heavy", at: 55))
+        // One request more than the others have does not make it a heavy one again.
+        run(&room, ["heavy": 2], from: 55, seconds: 1)
+        #expect(!isAbove(&room, "heavy", at: 56))
+    }
+
+    @Test func whoIsAboveItsShareWaitsBehindAllWhoAreNot() {
+        var room = room()
+        run(&room, ["a": 1, "b": 1, "heavy": 10], from: 0, seconds: 30)
+        for id in 1...3 as ClosedRange<UInt64> { _ = room.admit(request(id, flow: "heavy", at: 30, input: 100)) }
+        for id in 4...9 as ClosedRange<UInt64> { _ = room.admit(request(id, flow: "a", at: 30, input: 3000)) }
+        #expect(room.dispatchAll(at: 30).prefix(3).allSatisfy { $0 >= 4 }, "far beyond a's turn")
+    }
+
+    // MARK: The gate
+
+    private let model = StepTimeModel(
+        baseMilliseconds: 5, perDecodeMilliseconds: 1, perContextTokenMilliseconds: 0.001,
+        perPrefillTokenMilliseconds: 0.02)
+
+    /// A gate whose others wait 100 ms, 60 of them for others, and are half of what is started: 20 ms are tolerated.
+    private func gate() -> IsolationGate {
+        var gate = IsolationGate(endpoints: 2, tolerance: 0.1)
+        gate.othersAnswered(ttftMilliseconds: 100, prefillMilliseconds: 40)
+        return gate
+    }
+
+    private func mayStart(
+        _ gate: inout IsolationGate, at seconds: Double, context: Int = 1000, queue: Double = 10, part: Double = 0.5
+    ) -> Bool {
+        gate.mayStart(
+            at: 0, contextTokens: context, queueMilliseconds: queue, model: model, othersPart: part,
+            now: Instant(seconds: seconds))
+    }
+
+    @Test func whatDecodesMayDelayAFirstTokenByWhatIsTolerated() {
+        var gate = gate()
+        // A request and its 1000 tokens of context are 2 ms per step, 4 ms per first token: five make 20.
+        for _ in 0..<5 {
+            #expect(mayStart(&gate, at: 1))
+            gate.started(at: 0, contextTokens: 1000, prefillMilliseconds: 0, ttftMilliseconds: 10)
+        }
+        #expect(!mayStart(&gate, at: 2))
+        #expect(mayStart(&gate, at: 2, part: 0.25), "with fewer others more is tolerated")
+        gate.ended(at: 0, contextTokens: 1000)
+        #expect(mayStart(&gate, at: 3))
+    }
+
+    @Test func aPromptIsPaidForWithTimeAsTheSquareOfItsLength() {
+        var gate = gate()
+        #expect(mayStart(&gate, at: 10))
+        // Saved: 20 ms x 1 s. This one costs 100 x (350 - 50) = 30 000 and leaves -10 000; its decode takes 4 of the
+        // 20 ms. So 16 ms per ms make up for it in 625 ms.
+        gate.started(at: 0, contextTokens: 1000, prefillMilliseconds: 100, ttftMilliseconds: 350)
+        #expect(!mayStart(&gate, at: 10.62))
+        #expect(mayStart(&gate, at: 10.63))
+    }
+
+    @Test func itStartsWhereTheQueueIsNoLongerThanTheOthersFindIt() {
+        var gate = gate()
+        #expect(mayStart(&gate, at: 1, queue: 60))
+        #expect(!mayStart(&gate, at: 1, queue: 61))
+    }
+
+    @Test func withoutOthersThereIsNothingToKeepFrom() {
+        var gate = IsolationGate(endpoints: 2, tolerance: 0)
+        #expect(mayStart(&gate, at: 1, queue: 1e6), "nobody has been seen yet")
+        gate.othersAnswered(ttftMilliseconds: 100, prefillMilliseconds: 40)
+        #expect(!mayStart(&gate, at: 1))
+        #expect(mayStart(&gate, at: 1, queue: 1e6, part: 0))
+    }
+}
