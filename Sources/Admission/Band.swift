@@ -50,7 +50,7 @@ struct Band {
         maxFlows = configuration.maxFlowsPerBand
         turns = FlowTurns(quantum: policy.fairness == .tokenFair ? configuration.quantumTokens : 1)
         if policy.fairness == .tokenFair, priority >= 0, configuration.isolationTolerance != nil {
-            shares = FlowShares(quantum: configuration.quantumTokens)
+            shares = FlowShares()
         }
     }
 

@@ -2,17 +2,20 @@ import Basics
 
 /// Which flows of a band get far more than the others, by what was started for them lately.
 ///
-/// A flow is watched once it has got twice as much as the others have on average (each divided by its weight), and until
-/// it asks for no more than that average; while it is watched it is above its share whenever it is above the average.
-/// Who asks for nothing is not among the others. All steps take constant time, spread over calls.
+/// A flow is watched once it has got more than twice what the others have on average (each divided by its weight), by
+/// more than chance explains; it is watched until it asks for no more than half as much again as they get. While it is
+/// watched it is above its share whenever it is above their average. Who asks for nothing is not among the others. All
+/// steps take constant time, spread over calls.
 struct FlowShares {
     /// Over how many seconds is looked back; older cost counts less and less. Who has not been seen for as long asks for
     /// nothing.
     private static let horizonSeconds = 10.0
     /// How many times the others' average makes a flow one above its share.
     private static let ratio = 2.0
-    /// Quanta that a flow may get beside that: a few requests are no sign of anything.
-    private static let graceQuanta = 4.0
+    /// From how many times on it goes on being watched though it asks for no more.
+    private static let releaseRatio = 1.5
+    /// How many standard deviations, and how many requests, are left to chance.
+    private static let deviations = 3.0
 
     /// A sum that forgets.
     private struct RecentCost {
@@ -40,7 +43,6 @@ struct FlowShares {
         var isAbove = false
     }
 
-    private let grace: Double
     private var accounts: [Account] = []
     /// Flows that ask for something, the one not seen for longest first.
     private var active = LinkedOrder()
@@ -48,10 +50,10 @@ struct FlowShares {
     private var activeWeight = 0.0
     private var total = RecentCost()
     private var totalAbove = RecentCost()
+    /// The squares of what requests cost.
+    private var squares = RecentCost()
     /// How many flows are watched: no others are above their shares.
     private(set) var watchedCount = 0
-
-    init(quantum: Double) { grace = Self.graceQuanta * quantum }
 
     func isAbove(_ flow: Int) -> Bool { accounts[flow].isAbove }
 
@@ -99,6 +101,7 @@ struct FlowShares {
     mutating func add(_ cost: Double, to flow: Int, isWaiting: Bool, now: Instant) {
         accounts[flow].cost.add(cost, now: now)
         total.add(cost, now: now)
+        if cost > 0 { squares.add(cost * cost, now: now) }
         if accounts[flow].isAbove { totalAbove.add(cost, now: now) }
         judge(flow, isWaiting: isWaiting, now: now)
     }
@@ -112,11 +115,22 @@ struct FlowShares {
         let otherWeight = activeWeight - (account.isActive ? account.weight : 0)
         // Sums of weights are as exact as rounding allows; no weight is as small as this.
         guard otherWeight > 1e-9 else { return set(flow, isWatched: false, isAbove: false, now: now) }
-        let average = max(0, total.roll(now) - own) / otherWeight
+        let all = total.roll(now)
+        let average = max(0, all - own) / otherWeight
         let share = own / account.weight
         let isWatched =
-            account.isWatched ? share > average || isWaiting : share > Self.ratio * average + grace
+            account.isWatched
+            ? isWaiting || share > Self.releaseRatio * average
+            : share > Self.ratio * average + chance(average, request: all > 0 ? squares.roll(now) / all : 0)
         set(flow, isWatched: isWatched, isAbove: isWatched && share > average, now: now)
+    }
+
+    /// How far above the average chance may take a flow.
+    ///
+    /// Poisson arrivals whose costs have the second moment `m` over the mean add up, forgotten as here, to a variance of
+    /// `m / 2` times the expected sum (Campbell's theorem).
+    private func chance(_ average: Double, request: Double) -> Double {
+        Self.deviations * ((average * request / 2).squareRoot() + request)
     }
 
     /// The flows that are watched.

@@ -27,7 +27,7 @@ struct WeirDispatcher: Dispatcher {
     private let limitsAreLengths: Bool
 
     init(
-        replicas: Int, admission: AdmissionConfiguration, harvest: HarvestConfiguration, hidesLengths: Bool,
+        replicas: Int, admission: AdmissionConfiguration = .init(), harvest: HarvestConfiguration, hidesLengths: Bool,
         priorFactor: Double = 1
     ) {
         let prior = Self.prior.scaled(by: priorFactor)
