@@ -156,7 +156,8 @@ let package = Package(
                 "AsyncProcessor",
                 "PooledDispatch",
                 "DispatchGates", "WorkerPools", "GateSources", "RemoteGateway", "FrontDoor", "Gateway", "PoolScheduler",
-                "Telemetry", "Webhooks", "WeirConfiguration", log, lifecycle, product("NIOCore", "swift-nio"),
+                "KVEvents", "Telemetry", "Webhooks", "WeirConfiguration", log, lifecycle,
+                product("NIOCore", "swift-nio"),
             ]),
 
         room(
@@ -213,7 +214,8 @@ let package = Package(
             of: "Composition",
             uses: [
                 "Basics", "InferenceAPI", "Delivery", "MessageQueues", "AsyncProcessor", "DispatchGates", "GoogleAuth",
-                "Telemetry", "WorkerPools", "Webhooks", "Admission", "Gateway", "Harvest", "PoolScheduler", "Routing",
+                "KVEvents", "Telemetry", "WorkerPools", "Webhooks", "Admission", "Gateway", "Harvest", "PoolScheduler",
+                "Routing",
                 "WeirConfiguration", "Pool", "PrefixIndex", "Prediction", log,
             ]),
         tests(of: "RedisClient", uses: nio + ["TestProcesses", "Basics"]),
@@ -252,7 +254,8 @@ let package = Package(
         tests(
             of: "Gateway",
             uses: nio + [
-                "Basics", "InferenceAPI", "Pool", "Routing", "Admission", "Harvest", "PoolScheduler", "EngineModel",
+                "Basics", "InferenceAPI", "Pool", "PrefixIndex", "Routing", "Admission", "Harvest", "PoolScheduler",
+                "EngineModel",
                 "ModelServer",
             ]),
         tests(

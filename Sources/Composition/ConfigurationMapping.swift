@@ -106,8 +106,18 @@ extension GatewayPool {
             // A seed of our own, so that no client can aim at one place of the table.
             prefix: PrefixMemory(
                 maximumEntries: pool.routing.prefix.maxEntries, seed: .random(in: .min ... .max)),
-            isDefault: isDefault, scrapeInterval: pool.scrape.interval,
+            tokenizer: TokenizerSettings(pool.routing.prefix.tokenizer), isDefault: isDefault,
+            scrapeInterval: pool.scrape.interval,
             scrapeTimeout: pool.scrape.timeout, metricsPath: pool.scrape.path)
+    }
+}
+
+extension TokenizerSettings {
+    fileprivate init(_ settings: Configuration.Routing.Tokenizer) {
+        self.init()
+        path = settings.path
+        timeout = settings.timeout
+        maximumBytes = settings.maxBytes
     }
 }
 

@@ -108,12 +108,18 @@ public struct WeirService: Sendable {
                     workerPools: dispatching?.status ?? [], brokerNames: queues?.brokerNames ?? [:],
                     waitingConnections: queues?.frontDoor?.waitingCount ?? 0, priorities: priorities)
             }
+            let follower = gateway.flatMap { CacheFollower(configuration.pools, gateway: $0, logger: logger) }
             registry.onCollect { [logWriter] in
+                follower?.write(to: registry)
                 report().write(to: registry, insights: gateway?.insights() ?? [])
                 registry.instrument(MetricCatalog.logLinesDropped, "stderr").raise(to: logWriter.droppedLines)
             }
             ProcessMetrics.register(in: registry, version: version)
-            let helpers = Task { await dispatching?.run() }
+            let helpers = Task {
+                async let following: Void? = follower?.run()
+                await dispatching?.run()
+                await following
+            }
             do {
                 try await serve(
                     gateway: gateway, workers: workers, registry: registry, report: report, onReady: onReady,

@@ -1,8 +1,9 @@
 import Basics
+import InferenceAPI
 import NIOCore
 import NIOHTTP1
 
-/// A GET that the gateway makes for itself: a probe, a question for models, a scrape.
+/// A request that the gateway makes for itself: a probe, a question for models, a scrape, a prompt to be tokenized.
 final class ControlCall: UpstreamReceiver {
     enum Outcome {
         case answered(status: Int, body: ByteBuffer)
@@ -18,6 +19,8 @@ final class ControlCall: UpstreamReceiver {
     private let upstreams: UpstreamPool
     private let endpoint: UpstreamEndpoint
     private let path: String
+    /// The JSON to post; nil for a GET.
+    private let question: [ByteBuffer]?
     private let completion: (Outcome) -> Void
     private var connection: UpstreamConnection?
     private var isReused = false
@@ -27,10 +30,11 @@ final class ControlCall: UpstreamReceiver {
     private var isOver = false
 
     private init(
-        _ path: String, of endpoint: UpstreamEndpoint, over upstreams: UpstreamPool,
+        _ path: String, of endpoint: UpstreamEndpoint, asking question: [ByteBuffer]?, over upstreams: UpstreamPool,
         completion: @escaping (Outcome) -> Void
     ) {
         self.path = path
+        self.question = question
         self.endpoint = endpoint
         self.upstreams = upstreams
         self.completion = completion
@@ -41,10 +45,25 @@ final class ControlCall: UpstreamReceiver {
         _ path: String, from endpoint: UpstreamEndpoint, over upstreams: UpstreamPool, timeout: TimeSpan,
         on eventLoop: any EventLoop, completion: @escaping (Outcome) -> Void
     ) {
-        let call = ControlCall(path, of: endpoint, over: upstreams, completion: completion)
+        begin(
+            ControlCall(path, of: endpoint, asking: nil, over: upstreams, completion: completion), timeout: timeout,
+            on: eventLoop)
+    }
+
+    /// Posts JSON to `path` of `endpoint`; the same otherwise.
+    static func post(
+        _ question: [ByteBuffer], to path: String, of endpoint: UpstreamEndpoint, over upstreams: UpstreamPool,
+        timeout: TimeSpan, on eventLoop: any EventLoop, completion: @escaping (Outcome) -> Void
+    ) {
+        begin(
+            ControlCall(path, of: endpoint, asking: question, over: upstreams, completion: completion),
+            timeout: timeout, on: eventLoop)
+    }
+
+    private static func begin(_ call: ControlCall, timeout: TimeSpan, on eventLoop: any EventLoop) {
         let bound = NIOLoopBound(call, eventLoop: eventLoop)
         call.timeout = eventLoop.scheduleTask(in: timeout.timeAmount) { bound.value.timeIsUp() }
-        if let connection = upstreams.takeIdle(to: endpoint) {
+        if let connection = call.upstreams.takeIdle(to: call.endpoint) {
             call.isReused = true
             call.send(on: connection)
         } else {
@@ -66,9 +85,15 @@ final class ControlCall: UpstreamReceiver {
 
     private func send(on connection: UpstreamConnection) {
         self.connection = connection
-        let headers: HTTPHeaders = ["host": endpoint.name, "accept": "*/*"]
-        let head = HTTPRequestHead(version: .http1_1, method: .GET, uri: path, headers: headers)
+        var headers: HTTPHeaders = ["host": endpoint.name, "accept": "*/*"]
+        if let question {
+            headers.add(name: HeaderName.contentType, value: "application/json")
+            headers.add(name: "content-length", value: String(question.reduce(0) { $0 + $1.readableBytes }))
+        }
+        let head = HTTPRequestHead(
+            version: .http1_1, method: question == nil ? .GET : .POST, uri: path, headers: headers)
         connection.begin(head, isChunked: false, for: self)
+        for piece in question ?? [] { connection.send(piece) }
         connection.finishRequest()
         connection.flush()
     }

@@ -31,6 +31,8 @@ final class Exchange {
     private var requestBytes = 0
     private var lastBodyByte: Instant
     private var model: String? { facts.model }
+    /// The model that the endpoint is asked for, if that is another one.
+    private var rewrittenModel: String?
     private var estimatedPromptTokens = 0
 
     /// By how many bytes the body has become longer on its way.
@@ -237,6 +239,7 @@ final class Exchange {
         var name: [UInt8] = []
         JSONText.appendString(target.model, to: &name)
         held.replace(range, with: name)
+        rewrittenModel = target.model
         bodyGrowth = name.count - range.count
     }
 
@@ -251,7 +254,21 @@ final class Exchange {
         (request.path == .chatCompletions || request.path == .responses) && facts.choices ?? 1 == 1
     }
 
+    /// Asks for the prompt's tokens first, where that tells more about what endpoints have cached than its text does.
     private func submit() {
+        guard let pool,
+            PromptTokenizer.isWanted(
+                request, facts: facts, body: held, hasWholeBody: machine.isBodyComplete, pool: pool)
+        else { return submit(tokens: nil) }
+        PromptTokenizer.ask(
+            id: id, model: rewrittenModel ?? model ?? "", body: held, pool: pool, loop: loop
+        ) { [self] tokens in
+            if machine.phase == .waiting { submit(tokens: tokens) }
+        }
+    }
+
+    private func submit(tokens: TokenizedPrompt?) {
+        if let tokens { estimatedPromptTokens = tokens.tokens }
         let limit: Int? =
             switch request.path {
             case .embeddings: 1
@@ -269,7 +286,7 @@ final class Exchange {
             runsToLimit: facts.ignoreEOS && outputLimit != nil, bytes: held.bytes, timeToLive: timeToLive,
             deadline: request.deadline, isMessage: request.isMessage, streams: facts.stream,
             isOneSequence: isOneSequence, flow: request.fairnessID ?? "",
-            promptBlocks: promptChain.prompt,
+            promptBlocks: promptChain.prompt, tokenBlocks: tokens?.blocks ?? .unknown,
             ttftLimitMilliseconds: request.ttftLimitMilliseconds, tpotLimitMilliseconds: request.tpotLimitMilliseconds,
             adapter: adapter, session: request.session, allowedEndpoints: allowedEndpoints,
             isExplained: request.isExplained, routingHeaders: pool?.headersRead(of: request.head) ?? [:])

@@ -76,6 +76,8 @@ public struct GatewayPool: Sendable {
     public var shadow: RoutingPolicy?
     /// How what endpoints have cached is remembered.
     public var prefix: PrefixMemory
+    /// How prompts become tokens, for endpoints that publish what they have cached.
+    public var tokenizer: TokenizerSettings
     /// Whether requests that name no model go here.
     public var isDefault: Bool
     /// Time between two reads of an endpoint's metrics.
@@ -89,7 +91,8 @@ public struct GatewayPool: Sendable {
     public init(
         name: String, models: [String] = [], endpoints: [GatewayEndpoint], admission: AdmissionConfiguration = .init(),
         harvest: HarvestConfiguration = .init(), routing: RoutingPolicy = .cost(.init()),
-        shadow: RoutingPolicy? = nil, prefix: PrefixMemory = .init(), isDefault: Bool = false,
+        shadow: RoutingPolicy? = nil, prefix: PrefixMemory = .init(), tokenizer: TokenizerSettings = .init(),
+        isDefault: Bool = false,
         scrapeInterval: TimeSpan = .milliseconds(500), scrapeTimeout: TimeSpan = .seconds(1),
         metricsPath: String = "/metrics"
     ) {
@@ -101,6 +104,7 @@ public struct GatewayPool: Sendable {
         self.routing = routing
         self.shadow = shadow
         self.prefix = prefix
+        self.tokenizer = tokenizer
         self.isDefault = isDefault
         self.scrapeInterval = scrapeInterval
         self.scrapeTimeout = scrapeTimeout

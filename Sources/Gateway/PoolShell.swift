@@ -1,5 +1,6 @@
 import Basics
 import Harvest
+import InferenceAPI
 import NIOCore
 import NIOHTTP1
 import Pool
@@ -51,12 +52,16 @@ final class PoolShell: Sendable {
     /// What the routing policy adds to the head of answers, by endpoint; empty if it adds nothing.
     let answerHeaders: [[(name: String, value: String)]]
     private let state: Mutex<State>
+    private let caches: Mutex<PublishedCaches>
+    /// Whether any endpoint has ever published what it has cached.
+    private let hasPublishers = Atomic<Bool>(false)
 
     /// - Parameter firstEndpoint: the number of the pool's first endpoint among those of all pools.
     init(settings: GatewayPool, number: Int, firstEndpoint: Int, now: Instant) {
         self.settings = settings
         self.number = number
         endpoints = settings.endpoints.enumerated().map { UpstreamEndpoint($1, number: firstEndpoint + $0) }
+        caches = Mutex(PublishedCaches(endpoints: settings.endpoints.count))
         let configuration = PoolConfiguration(
             name: settings.name,
             endpoints: settings.endpoints.map { Endpoint(name: $0.name, capacity: $0.capacity, labels: $0.labels) },
@@ -195,6 +200,75 @@ final class PoolShell: Sendable {
 
     /// What the endpoints last reported, by place.
     var reports: [Report?] { state.withLock { $0.reports } }
+
+    // MARK: What endpoints publish
+
+    /// Whether prompts are worth tokenizing now. The usual pool, whose endpoints publish nothing, pays for no lock.
+    var publishes: Bool {
+        hasPublishers.load(ordering: .relaxed) && caches.withLock { $0.isWorthAsking(now: GatewayClock.now()) }
+    }
+
+    /// An endpoint to ask for the tokens of a prompt; another one for the next id, among those that are up.
+    func tokenizingEndpoint(for id: UInt64) -> UpstreamEndpoint? {
+        let up = view { scheduler, _ in scheduler.endpoints.indices.filter { scheduler.endpoints[$0].isUp } }
+        return up.isEmpty ? nil : endpoints[up[Int(id % UInt64(up.count))]]
+    }
+
+    /// The chain of a prompt whose tokens have been told; nil says that the answer made no sense.
+    func tokenized(_ tokens: [UInt32]?, model: String) -> TokenizedPrompt? {
+        let terms = caches.withLock { caches -> (blockTokens: Int, root: String)? in
+            guard tokens != nil else {
+                caches.failed(now: GatewayClock.now())
+                return nil
+            }
+            caches.answered()
+            return caches.blockTokens.map { ($0, caches.root(for: model)) }
+        }
+        guard let tokens, let terms else { return nil }
+        return TokenizedPrompt(
+            blocks: PromptBlocks(tokens: tokens, tokensPerBlock: terms.blockTokens, model: terms.root))
+    }
+
+    func notTokenized(isOwnFault: Bool) {
+        caches.withLock { caches in
+            if isOwnFault { caches.refused() } else { caches.failed(now: GatewayClock.now()) }
+        }
+    }
+
+    var tokenizations: TokenizationCounts { caches.withLock(\.counts) }
+
+    func cacheChanged(_ changes: [PublishedCacheChange], at id: EndpointID) {
+        guard caches.withLock({ $0.counts(id.index) }) else { return }
+        feed { state, _ in
+            state.scheduler.followsResidency(of: id, true)
+            for change in changes {
+                switch change {
+                case .stored(let keys): state.scheduler.blocksStored(keys, at: id)
+                case .removed(let keys): state.scheduler.blocksRemoved(keys, at: id)
+                case .cleared: state.scheduler.blocksCleared(at: id)
+                }
+            }
+            return []
+        }
+    }
+
+    func cacheDescribed(_ terms: PublishedCaches.Terms, at id: EndpointID) -> Bool {
+        let counts = caches.withLock { $0.set(terms, endpoint: id.index) }
+        if counts { hasPublishers.store(true, ordering: .relaxed) } else { stopFollowing(id) }
+        return counts
+    }
+
+    func cacheIsUnknown(_ id: EndpointID) {
+        caches.withLock { _ = $0.set(nil, endpoint: id.index) }
+        stopFollowing(id)
+    }
+
+    private func stopFollowing(_ id: EndpointID) {
+        feed { state, _ in
+            state.scheduler.followsResidency(of: id, false)
+            return []
+        }
+    }
 
     // MARK: Performing
 

@@ -73,6 +73,7 @@ struct RequestBodyVisitor: JSONVisitor {
         facts.priority = priority
         facts.choices = choices
         facts.ignoreEOS = ignoreEOS
+        facts.hasCacheSalt = hasher.hasSalt
         for index in sections.indices {
             facts.promptBytes += sections[index].bytes
             facts.promptTokenIDs += sections[index].tokenIDs

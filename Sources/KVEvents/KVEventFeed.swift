@@ -67,6 +67,8 @@ public struct KVEventFeed: Sendable {
     public var residentBlocks: Int { residency.residentBlocks }
     /// Tokens per block, as the engine tells; nil before its first block.
     public var blockSize: Int? { residency.blockSize }
+    /// The LoRA adapters that it has told of.
+    public var adapters: Set<String> { residency.adapters }
     /// Whether no replay is under way, so that what is known is as new as can be.
     public var isFollowing: Bool { sequencer.isFollowing }
 

@@ -24,6 +24,8 @@ public struct KVEventStatus: Hashable, Sendable {
     public var residentBlocks = 0
     /// Tokens per block; requests' chains must be made with the same number. Nil before the engine's first block.
     public var blockSize: Int?
+    /// The LoRA adapters that blocks were told of: chains of requests for them begin with their names.
+    public var adapters: Set<String> = []
     /// How long the last batch was under way, by our clock and the engine's; nil before the first. Clocks may differ.
     public var lag: TimeSpan?
 

@@ -148,6 +148,7 @@ final class KVEventSubscriberLoop {
             status.counters = feed.counters
             status.residentBlocks = feed.residentBlocks
             status.blockSize = feed.blockSize
+            status.adapters = feed.adapters
             if let lag { status.lag = lag }
             if isOpen { status.connection = feed.isFollowing ? .following : .replaying }
         }

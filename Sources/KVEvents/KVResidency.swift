@@ -13,6 +13,8 @@ public struct KVResidency: Sendable {
         public var maximumBlocks = 400_000
         /// Orphans at a time; each holds its tokens. When there are more, all of them are dropped.
         public var maximumOrphans = 16_384
+        /// Adapters whose names are kept. Blocks of further ones count all the same.
+        public var maximumAdapters = 1_024
 
         /// The defaults.
         public init() {}
@@ -42,6 +44,8 @@ public struct KVResidency: Sendable {
     public private(set) var counters = ResidencyCounters()
     /// Tokens per block, as the engine tells; nil before its first block.
     public private(set) var blockSize: Int?
+    /// The LoRA adapters that blocks were told of; their names stand at the roots of their prompts' chains.
+    public private(set) var adapters: Set<String> = []
 
     private let model: String
     private let limits: Limits
@@ -115,6 +119,7 @@ public struct KVResidency: Sendable {
             forget(into: &changes)
         }
         blockSize = run.blockSize
+        if let adapter = run.adapter, adapters.count < limits.maximumAdapters { adapters.insert(adapter) }
         var parent = run.parent
         for (index, hash) in run.hashes.enumerated() {
             let tokens = run.tokens[(index * run.blockSize)..<((index + 1) * run.blockSize)]

@@ -240,7 +240,8 @@ public struct PoolScheduler: Sendable {
         endpoints[id.index].isUp = isUp
         if !isUp {
             forgetSpeed(of: id.index)
-            self.index.clear(endpoint: id.index)
+            // What it publishes says by itself when it is gone; it would not be told a second time.
+            self.index.clearRouted(endpoint: id.index)
             predictor.restarted(endpoint: id.index)
             emptied[id.index] = now
         }

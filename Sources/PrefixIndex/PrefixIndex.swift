@@ -125,11 +125,16 @@ public struct PrefixIndex: Sendable {
 
     /// An endpoint was restarted or replaced: it has nothing cached any more. Takes time in proportion to what it had.
     public mutating func clear(endpoint: Int) {
+        clearRouted(endpoint: endpoint)
+        clearPrecise(endpoint: endpoint)
+    }
+
+    /// Forgets what was routed to an endpoint, and leaves what it published itself: whether that is gone it will say.
+    public mutating func clearRouted(endpoint: Int) {
         guard endpoints.indices.contains(endpoint) else { return }
         endpoints[endpoint].blocks.forEach { text.remove($0, endpoint: endpoint) }
         holdings -= endpoints[endpoint].blocks.count
         endpoints[endpoint].blocks = RecencyList()
-        clearPrecise(endpoint)
     }
 
     // MARK: What the engines answer

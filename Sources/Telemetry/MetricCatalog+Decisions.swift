@@ -62,6 +62,21 @@ extension MetricCatalog {
         "weir_engine_cached_prompt_tokens_total", labels: ["pool"],
         "Those of them that were cached, as the engines reported them.")
 
+    /// Whether caches are known.
+    public static let kvEventsFollowing = Metric.gauge(
+        "weir_kv_events_following", labels: ["pool", "endpoint"],
+        "1 if what the endpoint has cached is known from its KV events, 0 if it is guessed; of endpoints with `kvEvents`."
+    )
+    /// How late they are.
+    public static let kvEventsLag = Metric.gauge(
+        "weir_kv_events_lag_seconds", labels: ["pool", "endpoint"],
+        "How long the endpoint's last KV events were under way, by its clock and ours; absent before the first.")
+    /// Prompts that were tokenized.
+    public static let tokenizations = Metric.counter(
+        "weir_tokenizations_total", labels: ["pool", "result"],
+        "Prompts that were to be tokenized because an endpoint publishes KV events: `done`, `refused` (the endpoint would "
+            + "not), `failed` (no answer in time; then nobody is asked for a while).")
+
     /// Decisions of a candidate policy.
     public static let shadowDecisions = Metric.counter(
         "weir_shadow_decisions_total", labels: ["pool", "policy", "result"],
@@ -96,6 +111,7 @@ extension MetricCatalog {
         predictionBias.definition, predictionCoverage.definition, stepTime.definition, prefixBlocks.definition,
         prefixMemory.definition, prefixOperations.definition, prefixCachedTokens.definition,
         prefixCapacity.definition, enginePromptTokens.definition, engineCachedTokens.definition,
+        kvEventsFollowing.definition, kvEventsLag.definition, tokenizations.definition,
         shadowDecisions.definition, shadowRegret.definition, harvestReserve.definition, harvestCaution.definition,
         harvestSpeed.definition, calledBackTokens.definition,
     ]

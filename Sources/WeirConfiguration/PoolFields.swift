@@ -31,6 +31,10 @@ extension Configuration.Endpoint: Section {
             .map(
                 "labels", \.labels, keys: .text, values: .text,
                 "Labels of your choice, for rules that name endpoints by them."),
+            .optionalSection(
+                "kvEvents", \.kvEvents,
+                "Where it publishes its KV events (ZMQ), so that what it has cached is known exactly. Left out: it is "
+                    + "believed to have cached what was sent there."),
         ]
     }
 }

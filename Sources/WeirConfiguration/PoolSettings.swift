@@ -34,6 +34,8 @@ extension Configuration {
         public var engine = EngineKind.auto
         /// Labels, for rules that name endpoints by them.
         public var labels: [String: String] = [:]
+        /// Where it publishes what it has cached; nil if it does not.
+        public var kvEvents: KVEvents?
 
         /// Creates an endpoint without a place.
         public init() {}

@@ -35,12 +35,27 @@ extension Configuration {
         public struct Prefix: Hashable, Sendable {
             /// Most distinct blocks of text, and as many of tokens.
             public var maxEntries = 1 << 20
+            /// How prompts become tokens, for endpoints that publish KV events.
+            public var tokenizer = Tokenizer()
 
             /// Creates the defaults.
             public init() {}
 
             /// The most that can be remembered.
             static let mostEntries = 1 << 28
+        }
+
+        /// How prompts become tokens.
+        public struct Tokenizer: Hashable, Sendable {
+            /// Where endpoints do it.
+            public var path = "/tokenize"
+            /// The longest that a request waits for it.
+            public var timeout = TimeSpan.milliseconds(100)
+            /// Longer bodies are not tokenized.
+            public var maxBytes = 256 << 10
+
+            /// Creates the defaults.
+            public init() {}
         }
     }
 }
@@ -83,7 +98,21 @@ extension Configuration.Routing.Prefix: Section {
                 "maxEntries", \.maxEntries,
                 .positiveCount.requiring("\(mostEntries) or less") { $0 <= mostEntries },
                 "Most distinct blocks of text, and as many of tokens, that are remembered; a block takes about 75 bytes."
-            )
+            ),
+            .section(
+                "tokenizer", \.tokenizer,
+                "How prompts become tokens, which is needed where an endpoint has `kvEvents`. What is not tokenized is "
+                    + "matched by its text."),
+        ]
+    }
+}
+
+extension Configuration.Routing.Tokenizer: Section {
+    static var fields: [Field<Self>] {
+        [
+            .scalar("path", \.path, .urlPath, "Where endpoints turn the body of a request into tokens."),
+            .scalar("timeout", \.timeout, .positiveDuration, "The longest that a request waits for its tokens."),
+            .scalar("maxBytes", \.maxBytes, .size, "Longer bodies are not tokenized."),
         ]
     }
 }

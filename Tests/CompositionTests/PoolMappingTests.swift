@@ -3,6 +3,7 @@ import Basics
 import Foundation
 import Gateway
 import Harvest
+import KVEvents
 import PoolScheduler
 import Routing
 import Testing
@@ -47,6 +48,27 @@ import WeirConfiguration
         #expect(pool.shadow == nil)
         #expect(pool.prefix.maximumEntries == PrefixMemory().maximumEntries)
         #expect(notices.isEmpty)
+    }
+
+    @Test func theTokenizerIsAsTheFileSays() throws {
+        #expect(try mapped("").pool.tokenizer == TokenizerSettings())
+        let tokenizer = try mapped("routing: {prefix: {tokenizer: {path: /t, timeout: 7ms, maxBytes: 9KiB}}}").pool
+            .tokenizer
+        #expect((tokenizer.path, tokenizer.maximumBytes) == ("/t", 9 << 10))
+        #expect(tokenizer.timeout == .milliseconds(7))
+    }
+
+    @Test func changesOfACacheAreTakenTogetherInOrder() {
+        let changes: [ResidencyChange] = [
+            .store(1, .gpu), .store(2, .gpu), .store(9, .cpu), .remove(1, .gpu), .store(3, .gpu), .clear,
+            .remove(8, .cpu),
+            .remove(4, .gpu), .remove(5, .gpu),
+        ]
+        #expect(
+            PublishedCacheChange.runs(of: changes) == [
+                .stored([1, 2]), .removed([1]), .stored([3]), .cleared, .removed([4, 5]),
+            ])
+        #expect(PublishedCacheChange.runs(of: [.store(1, .cpu)]).isEmpty)
     }
 
     @Test func eachPoolSpreadsItsPrefixesInItsOwnWay() throws {

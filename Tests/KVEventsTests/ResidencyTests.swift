@@ -34,7 +34,7 @@ import Testing
         let other = keys([1, 2], model: "sql")
         #expect(apply([stored([20], [1, 2], adapter: "sql")], to: &residency) == [.store(other[0], .gpu)])
         #expect(residency.residentBlocks == 4)
-        #expect(residency.blockSize == 2)
+        #expect(residency.blockSize == 2 && residency.adapters == ["sql"])
         #expect(apply([.removed(RemovedBlocks(hashes: [11]))], to: &residency) == [.remove(key[1], .gpu)])
         #expect(apply([.cleared], to: &residency) == [.clear])
         #expect(residency.residentBlocks == 0)

@@ -137,6 +137,10 @@ import Testing
         scheduler.blocksRemoved([keys[10]], at: other)
         _ = scheduler.serve(request(3), now: Instant(seconds: 4))
         #expect(scheduler.expectedCache(of: 3)[other.index] == 10 * 80, "a chain ends at its first gap")
+        // It was silent for a while and had not been restarted: what it has it will not tell again.
+        for isUp in [false, true] { _ = scheduler.endpointChanged(other, isUp: isUp, now: Instant(seconds: 5)) }
+        _ = scheduler.serve(request(5), now: Instant(seconds: 5))
+        #expect(scheduler.expectedCache(of: 5)[other.index] == 10 * 80)
         scheduler.blocksCleared(at: other)
         _ = scheduler.serve(request(4), now: Instant(seconds: 6))
         #expect(scheduler.expectedCache(of: 4) == [0, 0])

@@ -9,7 +9,7 @@ from engines import wait_until_idle
 from weir_processes import eventually, run
 
 PAIRS = 5
-PHASE_S = 45
+CHATS_PER_PHASE = 60
 
 def batch_lines(count, until):
     """Messages that are worth nothing any more after that moment."""
@@ -28,32 +28,39 @@ def test_batch_work_leaves_the_time_to_first_token_alone(engines, weir, per_seco
         **{"async": {"queues": [{"name": "batch", "embedded": {"path": str(queue)}}]}},
     )
     # Both sides have learned before anything is measured.
-    send(gateway.url, chat_load(seed=0, seconds=60, per_second=per_second))
+    phase_s = CHATS_PER_PHASE / per_second
+    send(gateway.url, chat_load(seed=0, seconds=2 * phase_s, per_second=per_second))
 
     def phase(seed, with_batch):
         if with_batch:
-            lines = batch_lines(2000, time.time() + PHASE_S)
+            lines = batch_lines(3000, time.time() + phase_s)
             run("submit", "-", "--queue", queue, input="".join(json.dumps(line) + "\n" for line in lines))
         before = gateway.metric("weir_output_tokens_total") if with_batch else 0
-        outcomes = send(gateway.url, chat_load(seed, PHASE_S, per_second))
-        eventually(lambda: gateway.metric("weir_async_queue_depth") == 0, "the batch is over", timeout=60)
+        outcomes = send(gateway.url, chat_load(seed, phase_s, per_second))
+        eventually(lambda: gateway.metric("weir_async_queue_depth") == 0, "the batch is over", timeout=120)
         wait_until_idle(engines)
         tokens = gateway.metric("weir_output_tokens_total") - before - sum(outcome.output_tokens for outcome in outcomes)
-        return [outcome.ttft_s for outcome in outcomes], tokens if with_batch else 0
+        return outcomes, tokens if with_batch else 0
 
     alone, beside, harvested = [], [], 0
     for pair in range(PAIRS):
         # The same chat twice, so that the two differ only in the batch; which comes first alternates.
         for with_batch in (False, True) if pair % 2 == 0 else (True, False):
-            times, tokens = phase(seed=100 + pair, with_batch=with_batch)
-            (beside if with_batch else alone).extend(times)
+            outcomes, tokens = phase(seed=100 + pair, with_batch=with_batch)
+            (beside if with_batch else alone).extend(outcomes)
             harvested += tokens
 
-    def row(times):
-        return ", ".join(f"p{share} {1000 * percentile(times, share):.0f} ms" for share in (50, 90, 95, 99))
+    def ttft(outcomes, share):
+        return 1000 * percentile([outcome.ttft_s for outcome in outcomes], share)
+
+    def row(outcomes):
+        return ", ".join(f"p{share} {ttft(outcomes, share):.0f} ms" for share in (50, 90, 95, 99))
 
     figure(f"chat alone: {len(alone)} requests, TTFT {row(alone)}")
+    chatted = sum(outcome.output_tokens for outcome in beside)
     figure(
-        f"chat beside batch: {len(beside)} requests, TTFT {row(beside)}; {harvested / (PAIRS * PHASE_S):.0f} batch tokens/s")
-    assert harvested / (PAIRS * PHASE_S) > 20
-    assert percentile(beside, 99) <= 1.1 * percentile(alone, 99)
+        f"chat beside batch: {len(beside)} requests, TTFT {row(beside)};"
+        f" {harvested / chatted:.1f} batch tokens for each token of the chat")
+    # Chat takes about a third of the engines, and half of the rest is not nothing.
+    assert harvested > chatted
+    assert ttft(beside, 99) <= 1.1 * ttft(alone, 99)
