@@ -34,6 +34,8 @@ struct Band {
     private var turns: FlowTurns
     /// Which flows are above their shares; nil where nobody asks.
     private var shares: FlowShares?
+    /// Flows whose turn has to wait for the others'.
+    private var deferred: [Int] = []
     private var shared = SlotHeap()
     private var indexOfFlow: [String: Int] = [:]
     private var overflow: Int?
@@ -234,7 +236,6 @@ struct Band {
         flows[index].note(cost: cost, now: now)
         guard shares != nil else { return }
         shares?.add(cost, to: index, isWaiting: turns.isWaiting(index), now: now)
-        turns.setBehind(index, shares?.isAbove(index) ?? false)
     }
 
     private mutating func seen(_ index: Int, now: Instant) {
@@ -253,6 +254,22 @@ struct Band {
     /// What flows at or below their shares got of all that was started lately, 0 to 1.
     mutating func othersPart(now: Instant) -> Double { shares?.othersPart(now: now) ?? 1 }
 
+    /// Lets the other flows go before one that is above its share; false if they do already, or it is not.
+    mutating func deferTurn(of flow: String) -> Bool {
+        guard let index = indexOfFlow[flow] ?? overflow, shares?.isAbove(index) ?? false, !turns.isBehind(index) else {
+            return false
+        }
+        turns.setBehind(index, true)
+        deferred.append(index)
+        return true
+    }
+
+    /// Turns are taken as usual again.
+    mutating func resumeTurns() {
+        for index in deferred { turns.setBehind(index, false) }
+        deferred.removeAll(keepingCapacity: true)
+    }
+
     /// Judges the flows that are watched anew.
     mutating func reviewShares(now: Instant) {
         for index in shares?.allWatched() ?? [] { judge(index, now: now) }
@@ -260,7 +277,6 @@ struct Band {
 
     private mutating func judge(_ index: Int, now: Instant) {
         shares?.judge(index, isWaiting: turns.isWaiting(index), now: now)
-        turns.setBehind(index, shares?.isAbove(index) ?? false)
     }
 
     /// `tokens` were dispatched among the bands that share with this one while it had work waiting.

@@ -40,6 +40,8 @@ struct FlowTurns {
 
     func weight(of flow: Int) -> Double { accounts[flow].weight }
 
+    func isBehind(_ flow: Int) -> Bool { accounts[flow].isBehind }
+
     func isWaiting(_ flow: Int) -> Bool { positions[flow] >= 0 }
 
     /// Whether a flow that does not wait would be better off as a newcomer.

@@ -26,6 +26,7 @@ public struct WaitingRoom: Sendable {
     var expiries = SlotHeap()
     private var arrivals: UInt64 = 0
     private var hasExceptions = false
+    private var hasDeferred = false
     var hasEndpoints = true
     /// Since when `hasEndpoints` has been what it is.
     var endpointsChanged = Instant.zero
@@ -169,6 +170,21 @@ public struct WaitingRoom: Sendable {
             return false
         }
         return bands[index].isAboveShare(flow, now: now)
+    }
+
+    /// Lets the other flows of a band go before one that is above its share and may not start now, until `resumeTurns`;
+    /// false if they do already, or it is not above its share.
+    public mutating func deferTurn(flow: String, priority: Int) -> Bool {
+        guard let index = band(of: priority, create: false), bands[index].deferTurn(of: flow) else { return false }
+        hasDeferred = true
+        return true
+    }
+
+    /// Flows take their turns as usual again.
+    public mutating func resumeTurns() {
+        guard hasDeferred else { return }
+        for index in bands.indices { bands[index].resumeTurns() }
+        hasDeferred = false
     }
 
     /// What those flows of a band that are not above their shares got of all that was started lately, 0 to 1.

@@ -26,6 +26,7 @@ extension AdmissionConfiguration {
             requests: settings.total.maxRequests, bytes: settings.total.maxBytes, tokens: settings.total.maxTokens)
         outputTokenWeight = settings.outputTokenWeight
         flowWeights = settings.tenantWeights
+        isolationTolerance = settings.tenantIsolation > 0 ? settings.tenantIsolation : nil
         saturation = .init(settings.saturation, scrapeInterval: pool.scrape.interval)
         usageLimit = UsageLimitPolicy(settings.usageLimit)
         feasibility.isEnabled = settings.deadlines.enabled

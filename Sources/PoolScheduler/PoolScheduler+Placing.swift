@@ -120,6 +120,7 @@ extension PoolScheduler {
     mutating func placeWaiting(now: Instant) -> [SchedulerAction] {
         guard room.count > 0 else { return [] }
         var actions: [SchedulerAction] = []
+        room.resumeTurns()
         while let head = room.head(realtime: true, now: now), let entry = held[head.id] {
             // Nobody may wait for endpoints that have all failed it or are all down, least of all in front of others.
             if entry.isSelective, !hasUntriedEndpoint(entry) {
@@ -133,7 +134,11 @@ extension PoolScheduler {
                 actions += makeRoom(for: entry, now: now)
                 picked = pick(for: entry, now: now)
             }
-            guard let endpoint = picked else { break }
+            guard let endpoint = picked else {
+                // Who is kept from the others does not stand in their way.
+                if room.deferTurn(flow: entry.request.flow, priority: entry.request.priority) { continue }
+                break
+            }
             room.dispatch(head.id, now: now)
             actions.append(place(head.id, on: endpoint, now: now))
             brake(endpoint, now: now, into: &actions)

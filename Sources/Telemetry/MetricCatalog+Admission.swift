@@ -35,7 +35,8 @@ extension MetricCatalog {
     /// Waiting requests that made room.
     public static let queueEvicted = Metric.counter(
         "weir_queue_evicted_total", labels: ["pool"],
-        "Batch requests that waited and were turned away for real-time ones, because no more could wait.")
+        "Requests that waited and were turned away because no more could wait: batch for real-time ones, and those of "
+            + "tenants that took up most for others.")
     /// How full a pool is for batch work.
     public static let saturation = Metric.gauge(
         "weir_pool_saturation_ratio", labels: ["pool"],

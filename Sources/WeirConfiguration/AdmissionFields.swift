@@ -18,6 +18,12 @@ extension Configuration.Admission: Section {
                 values: .number.requiring("between 0.001 and 1000") { (0.001...1000).contains($0) },
                 "Shares by the name of a tenant or of what else requests call themselves; a name that is not here has 1."
             ),
+            .scalar(
+                "tenantIsolation", \.tenantIsolation,
+                .number.requiring("between 0 and 1000") { (0...1000).contains($0) },
+                "How much later first tokens may come because of tenants that get far more than the others of their band, "
+                    + "as a share of the time that they take; such tenants wait meanwhile. 0 lets them start as much as fits."
+            ),
             .section("saturation", \.saturation, "What tells that the pool is full and requests should wait here."),
             .section("usageLimit", \.usageLimit, "How full the pool may be before a band has to wait."),
             .section("deadlines", \.deadlines, "What becomes of requests whose deadline cannot be kept."),

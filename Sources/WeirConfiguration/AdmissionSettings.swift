@@ -15,6 +15,9 @@ extension Configuration {
         public var outputTokenWeight = 2.0
         /// Shares of tenants relative to 1, by name.
         public var tenantWeights: [String: Double] = [:]
+        /// How much later first tokens may come because of tenants that get far more than the others, as a share of the
+        /// time that they take; 0: as late as it may be.
+        public var tenantIsolation = 0.04
         /// What tells that the pool is full.
         public var saturation = Saturation()
         /// How full the pool may be before a band has to wait.

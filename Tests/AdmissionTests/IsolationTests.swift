@@ -76,12 +76,18 @@ import Testing
         #expect(!isAbove(&room, "heavy", at: 56))
     }
 
-    @Test func whoIsAboveItsShareWaitsBehindAllWhoAreNot() {
+    @Test func whoIsAboveItsShareCanBeMadeToWaitBehindAllWhoAreNot() {
         var room = room()
         run(&room, ["a": 1, "b": 1, "heavy": 10], from: 0, seconds: 30)
         for id in 1...3 as ClosedRange<UInt64> { _ = room.admit(request(id, flow: "heavy", at: 30, input: 100)) }
         for id in 4...9 as ClosedRange<UInt64> { _ = room.admit(request(id, flow: "a", at: 30, input: 3000)) }
-        #expect(room.dispatchAll(at: 30).prefix(3).allSatisfy { $0 >= 4 }, "far beyond a's turn")
+        #expect(!room.deferTurn(flow: "a", priority: 0), "it is not above its share")
+        #expect(room.deferTurn(flow: "heavy", priority: 0))
+        #expect(!room.deferTurn(flow: "heavy", priority: 0), "it is behind already")
+        var resumed = room
+        #expect(room.dispatchAll(at: 30).prefix(6).allSatisfy { $0 >= 4 }, "far beyond a's turn")
+        resumed.resumeTurns()
+        #expect(resumed.dispatchAll(at: 30).prefix(4).contains { $0 < 4 }, "both take turns")
     }
 
     // MARK: The gate

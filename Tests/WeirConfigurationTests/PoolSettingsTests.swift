@@ -29,7 +29,7 @@ private func complaints(_ keys: String) -> [String] {
         total: {maxRequests: 0, maxBytes: 1GiB, maxTokens: 5000},
         bands: [{priority: 5}, {priority: -2, maxRequests: 3, maxBytes: 1MiB, maxTokens: 7, fairness: strict,
         ordering: fcfs, ttl: 1h, ageingBound: 0s, minimumShare: 0.25, appliesAcrossClasses: true}],
-        outputTokenWeight: 0, tenantWeights: {red: 2, blue: 0.001},
+        outputTokenWeight: 0, tenantWeights: {red: 2, blue: 0.001}, tenantIsolation: 0.5,
         saturation: {detector: utilization, utilization: {queueDepthThreshold: 9, kvCacheUtilizationThreshold: 1,
         metricsStalenessThreshold: 2s, stalePolicy: last-known}},
         usageLimit: {policy: priority-holdback-value, minimum: 0.4, maximum: 1.5},
@@ -80,6 +80,7 @@ private func complaints(_ keys: String) -> [String] {
         expected.bands = [high, low]
         expected.outputTokenWeight = 0
         expected.tenantWeights = ["red": 2, "blue": 0.001]
+        expected.tenantIsolation = 0.5
         expected.saturation.detector = .utilization
         expected.saturation.utilization.queueDepthThreshold = 9
         expected.saturation.utilization.kvCacheUtilizationThreshold = 1
