@@ -2,10 +2,11 @@
 struct AnswerLengths {
     /// Answers that count in the long run.
     private static let memory = 1000.0
+    /// Until so many have been seen, all answers count as short.
+    private static let fewest = 8.0
     /// Shares of answers by the number of bits of their length: 1, 2 to 3, 4 to 7 and so on.
-    private var shares = [1] + [Double](repeating: 0, count: 23)
-    /// As if so many answers had been seen already, all of one token: until lengths are known, they count as short.
-    private var count = 8.0
+    private var shares = [Double](repeating: 0, count: 24)
+    private var count = 0.0
 
     /// Counts an answer.
     mutating func observe(tokens: Int) {
@@ -16,7 +17,8 @@ struct AnswerLengths {
 
     /// The share of answers shorter than `tokens`, on the belief that lengths are spread evenly within an octave.
     func shareBelow(_ tokens: Double) -> Double {
-        guard tokens >= 1 else { return 0 }
+        guard tokens > 1 else { return 0 }
+        guard count >= Self.fewest else { return 1 }
         let octave = Self.octave(Int(min(tokens, 1e6)))
         let begin = Double(1 << octave)
         return shares[..<octave].reduce(0, +) + shares[octave] * min(1, (tokens - begin) / begin)

@@ -13,7 +13,7 @@ struct HarvestMargin {
     /// Lately: as many requests as may hold so many spoilt ones.
     private static let recentMisses = 4.0
     /// At full caution this much of the configured share of the time per token is used.
-    private static let leastStepShare = 0.65
+    private static let leastStepShare = 2.0 / 3
     private let configuration: HarvestConfiguration
     /// From 0 (batch work is not noticed) to 1, where it begins.
     private(set) var caution = 1.0

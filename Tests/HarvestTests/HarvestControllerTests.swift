@@ -255,7 +255,7 @@ private let lostAnyway = RealtimeOutcome(
         for _ in 0..<100 { harvest.realtimeFinished(spoilt) }
         let cautious = harvest.judge(batch, on: endpoint(), backlog: .init(), now: .zero)
         #expect(abs(calm.requestCap - (37.5 - 6.86) / batchCost) < 0.1)
-        #expect(abs(cautious.requestCap - (37.5 * 0.65 - 6.86) / batchCost) < 0.1)
+        #expect(abs(cautious.requestCap - (37.5 * 2 / 3 - 6.86) / batchCost) < 0.1)
         // 31,000 tokens take 626 ms to compute.
         let backlog = RealtimeBacklog(promptTokens: 31_000)
         #expect(harvest.judge(batch, on: endpoint(realtime: 9), backlog: backlog, now: .zero).limit == .brake)
