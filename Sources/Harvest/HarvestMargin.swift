@@ -9,7 +9,7 @@ struct HarvestMargin {
     /// What one spoilt request adds to the caution.
     private static let gain = 0.04
     /// While fewer than half of the requests are spoilt that may be, caution falls that much faster, up to this.
-    private static let fastestDescent = 10.0
+    private static let fastestDescent = 4.0
     /// Lately: as many requests as may hold so many spoilt ones.
     private static let recentMisses = 4.0
     /// At full caution this much of the configured share of the time per token is used.

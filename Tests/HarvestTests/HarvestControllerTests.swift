@@ -232,8 +232,8 @@ private let lostAnyway = RealtimeOutcome(
     @Test func cautionBeginsHighAndFallsWhileNobodyIsHarmed() {
         var harvest = HarvestController(configuration: .init(), now: .zero)
         #expect(caution(harvest) == 1)
-        // Each takes 10 * 0.04 * 0.0025 of it, ten times what it takes in the long run.
-        for _ in 0..<500 { harvest.realtimeFinished(fine) }
+        // Each takes 4 * 0.04 * 0.0025 of it, four times what it takes in the long run.
+        for _ in 0..<1250 { harvest.realtimeFinished(fine) }
         #expect(abs(caution(harvest) - 0.5) < 1e-9)
         for _ in 0..<5000 { harvest.realtimeFinished(fine) }
         #expect(caution(harvest) == 0)
