@@ -150,7 +150,7 @@ private let lostAnyway = RealtimeOutcome(
         var harvest = controller(.init())
         var answer = spoilt
         answer.outputTokens = tokens
-        for _ in 0..<1000 { harvest.realtimeFinished(answer) }
+        for _ in 0..<10_000 { harvest.realtimeFinished(answer) }
         return harvest
     }
 
