@@ -72,9 +72,6 @@ struct PromptHasher: Sendable {
     /// Forgets a section because its key occurs again.
     mutating func reset(section: Int) { sections[section] = PromptSection() }
 
-    /// Whether a `cache_salt` has been seen.
-    var hasSalt: Bool { salt.bytes > 0 }
-
     /// Forgets `cache_salt` because its key occurs again.
     mutating func resetSalt() { salt = PromptSection() }
 

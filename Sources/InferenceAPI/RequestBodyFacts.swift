@@ -26,7 +26,7 @@ public struct RequestBodyFacts: Hashable, Sendable {
     public var promptTokenIDs = 0
     /// Images, audio and files in `messages` or `input`: strings under `url`, `image_url`, `data` and their like.
     public var mediaItems = 0
-    /// `cache_salt`: the prompt's blocks are not shared with prompts of another salt. Only known if the prompt is hashed.
+    /// `cache_salt` is a string: the prompt's blocks are not shared with prompts of another salt.
     public var hasCacheSalt = false
     /// Bytes of the body seen so far.
     public var totalBytes = 0

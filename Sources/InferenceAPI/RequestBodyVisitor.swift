@@ -43,6 +43,7 @@ struct RequestBodyVisitor: JSONVisitor {
     private var priority: Int?
     private var choices: Int?
     private var ignoreEOS = false
+    private var hasCacheSalt = false
     private var sections: InlineArray<6, Section> = .init(repeating: Section())
 
     /// Hashes the prompt as it passes, if `hashesPrompt`.
@@ -73,7 +74,7 @@ struct RequestBodyVisitor: JSONVisitor {
         facts.priority = priority
         facts.choices = choices
         facts.ignoreEOS = ignoreEOS
-        facts.hasCacheSalt = hasher.hasSalt
+        facts.hasCacheSalt = hasCacheSalt
         for index in sections.indices {
             facts.promptBytes += sections[index].bytes
             facts.promptTokenIDs += sections[index].tokenIDs
@@ -112,6 +113,7 @@ struct RequestBodyVisitor: JSONVisitor {
             modelStart = offset
             return .capture
         }
+        if field == .cacheSalt, place.depth == 1 { hasCacheSalt = true }
         return hashesPrompt ? hashUse(at: place) : .measure
     }
 
@@ -269,7 +271,9 @@ struct RequestBodyVisitor: JSONVisitor {
         case .priority: priority = nil
         case .choices: choices = nil
         case .ignoreEOS: ignoreEOS = false
-        case .cacheSalt: hasher.resetSalt()
+        case .cacheSalt:
+            hasCacheSalt = false
+            hasher.resetSalt()
         default:
             guard let section = field.section else { return }
             sections[section] = Section()

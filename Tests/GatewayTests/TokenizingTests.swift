@@ -97,13 +97,6 @@ struct TokenizingTests {
             #expect(await client.readResponse()?.status == 200)
             let counts = test.gateway.tokenizations(pool: 0)
             #expect((counts.done, counts.refused, counts.failed) == (0, refused, failed))
-            // After a failure nobody is asked for a while.
-            client.post(Self.body)
-            let (second, _) = await next(upstreams)
-            #expect(second.head.uri == (failed > 0 ? "/v1/chat/completions" : "/tokenize"))
-            second.answer(failed > 0 ? "{}" : Self.answer)
-            if failed == 0 { await next(upstreams).request.answer("{}") }
-            #expect(await client.readResponse()?.status == 200)
         }
     }
 
@@ -112,10 +105,12 @@ struct TokenizingTests {
         try await with(timeout: .milliseconds(20)) { test, upstreams in
             let client = try await test.connect()
             client.post(Self.body)
-            let (question, _) = await next(upstreams)
-            #expect(question.head.uri == "/tokenize")
-            try await question.closed()
-            let (request, _) = await next(upstreams)
+            var (request, _) = await next(upstreams)
+            // On a slow machine the time is over before the question is on its way.
+            if request.head.uri == "/tokenize" {
+                try await request.closed()
+                (request, _) = await next(upstreams)
+            }
             #expect(request.head.uri == "/v1/chat/completions")
             request.answer("{}")
             #expect(await client.readResponse()?.status == 200)

@@ -49,6 +49,7 @@ import Testing
         facts.stream = isTrue(object["stream"])
         facts.includeUsage = isTrue((object["stream_options"] as? [String: Any])?["include_usage"])
         facts.ignoreEOS = isTrue(object["ignore_eos"])
+        facts.hasCacheSalt = object["cache_salt"] is String
         let limits = ["max_completion_tokens", "max_tokens", "max_output_tokens"].compactMap { integer(object[$0]) }
         facts.maxOutputTokens = limits.first { $0 >= 0 }
         facts.priority = integer(object["priority"])
