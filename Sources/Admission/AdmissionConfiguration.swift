@@ -56,7 +56,7 @@ public struct AdmissionConfiguration: Hashable, Sendable {
         outputTokenWeight = 2
         quantumTokens = 2048
         flowWeights = [:]
-        isolationTolerance = 0.04
+        isolationTolerance = nil
         saturation = .predictive(PredictiveDetector())
         usageLimit = .fixed(ceiling: 1)
         feasibility = DeadlineFeasibility()

@@ -9,6 +9,8 @@ struct FairnessTraffic {
     static let buildUp = TimeSpan.seconds(20)
     /// What an output token counts beside one of the prompt: the scheduler's own weight.
     static let outputTokenWeight = 2.0
+    /// The share by which the aggressor may delay the others' first tokens, where the policy is Weir's.
+    static let isolationTolerance = 0.04
     /// How long the low band waits at most behind the high one where its wait is bounded.
     static let ageingBound = TimeSpan.seconds(5)
     private static let aggressor = "aggressor"

@@ -94,7 +94,7 @@ extension Lab {
         }
 
         private func fairness(_ policy: Policy, beside world: FinishedWorld) -> FairnessFigures {
-            var ageing = AdmissionConfiguration()
+            var ageing = admission
             ageing.bands[FairnessTraffic.lowBand] = BandPolicy(ageingBound: FairnessTraffic.ageingBound)
             var aged: FinishedWorld?
             if case .weir = policy { aged = run(policy, tenants.bands, admission: ageing) }
@@ -103,11 +103,16 @@ extension Lab {
                 bands: run(policy, tenants.bands), ageing: aged)
         }
 
-        private func run(
-            _ policy: Policy, _ trace: Trace, admission: AdmissionConfiguration = .init()
-        ) -> FinishedWorld {
+        /// Tenants are kept apart where that is what is looked at.
+        private var admission: AdmissionConfiguration {
+            var admission = AdmissionConfiguration()
+            if scenario.kind == .fairness { admission.isolationTolerance = FairnessTraffic.isolationTolerance }
+            return admission
+        }
+
+        private func run(_ policy: Policy, _ trace: Trace, admission own: AdmissionConfiguration? = nil) -> FinishedWorld {
             var setup = setup(policy, trace)
-            setup.admission = admission
+            setup.admission = own ?? admission
             return Lab.simulated(policy, setup: setup, options: options)
         }
 

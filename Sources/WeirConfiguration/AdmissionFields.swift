@@ -22,7 +22,8 @@ extension Configuration.Admission: Section {
                 "tenantIsolation", \.tenantIsolation,
                 .number.requiring("between 0 and 1000") { (0...1000).contains($0) },
                 "How much later first tokens may come because of tenants that get far more than the others of their band, "
-                    + "as a share of the time that they take; such tenants wait meanwhile. 0 lets them start as much as fits."
+                    + "as a share of the time that they take; such tenants wait meanwhile, with room left free. 0.04 keeps "
+                    + "one tenant from being felt by others; 0 lets everybody start as much as fits."
             ),
             .section("saturation", \.saturation, "What tells that the pool is full and requests should wait here."),
             .section("usageLimit", \.usageLimit, "How full the pool may be before a band has to wait."),

@@ -17,7 +17,7 @@ extension Configuration {
         public var tenantWeights: [String: Double] = [:]
         /// How much later first tokens may come because of tenants that get far more than the others, as a share of the
         /// time that they take; 0: as late as it may be.
-        public var tenantIsolation = 0.04
+        public var tenantIsolation = 0.0
         /// What tells that the pool is full.
         public var saturation = Saturation()
         /// How full the pool may be before a band has to wait.
