@@ -30,7 +30,7 @@ import Testing
 }
 
 @Test func predictionsMeetTheirBarsWhereTheKVCacheRunsFull() throws {
-    let findings = try PredictionWorld.run(load: .nearSaturation, seed: 6, requests: 8000)
+    let findings = try PredictionWorld.run(load: .nearSaturation, seed: 6)
     #expect(findings.preemptions > 10)
     #expect(findings.ttft.meanAbsolutePercentageError <= 0.18)
 }
@@ -51,5 +51,4 @@ import Testing
     #expect(text.split(separator: "\n").allSatisfy { $0.count <= 120 })
     #expect(report.json().contains("\"ttft_mape\"") && report.json().contains("\"half_width_95\""))
     #expect(report.html().contains("median, then llama-8b-h100"))
-    #expect(!report.html().contains("policy"))
 }

@@ -41,7 +41,8 @@ import Testing
         } while scheduler.queueDepths.isEmpty && id < 200
         #expect(scheduler.queueDepths.count == 1, "the canary's endpoint is full, and not for want of places")
         _ = scheduler.submit(chat(1000, of: "other"), now: .zero)
-        let started = scheduler.tick(now: Instant(seconds: 0.05)).started
+        // At once: in a step's time there may be room for the canary too.
+        let started = scheduler.tick(now: Instant(seconds: 0.001)).started
         #expect(started == [1000] || scheduler.endpoints[1].load.requests == 1)
         #expect(scheduler.queueDepths.first?.requests == 1, "the canary still waits")
     }
@@ -92,8 +93,9 @@ import Testing
         var scheduler = makeScheduler()
         var started = 0
         for id in 1...200 { started += scheduler.submit(chat(UInt64(id), of: ""), now: .zero).started.count }
-        // 1000 tokens take 20.2 ms and a limit of 1000 ms leaves 980 for the queue.
-        #expect((40...52).contains(started), "\(started)")
+        // 1000 tokens take 20.2 ms and a limit of 1000 ms leaves 980 for the queue. Forty of them take 808, their 20
+        // steps 137 more, 31 as half of them decode already on the way, 12 for attention: 988 with them, 962 without one.
+        #expect((38...41).contains(started), "\(started)")
         var patient = chat(500, of: "")
         patient.priority = 1
         patient.ttftLimitMilliseconds = 60_000
