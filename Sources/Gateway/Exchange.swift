@@ -31,8 +31,6 @@ final class Exchange {
     private var requestBytes = 0
     private var lastBodyByte: Instant
     private var model: String? { facts.model }
-    /// The model that the endpoint is asked for, if that is another one.
-    private var rewrittenModel: String?
     private var estimatedPromptTokens = 0
 
     /// By how many bytes the body has become longer on its way.
@@ -239,7 +237,6 @@ final class Exchange {
         var name: [UInt8] = []
         JSONText.appendString(target.model, to: &name)
         held.replace(range, with: name)
-        rewrittenModel = target.model
         bodyGrowth = name.count - range.count
     }
 
@@ -261,7 +258,7 @@ final class Exchange {
                 request, facts: facts, body: held, hasWholeBody: machine.isBodyComplete, pool: pool)
         else { return submit(tokens: nil) }
         PromptTokenizer.ask(
-            id: id, model: rewrittenModel ?? model ?? "", body: held, pool: pool, loop: loop
+            id: id, model: targetModel, body: held, pool: pool, loop: loop
         ) { [self] tokens in
             if machine.phase == .waiting { submit(tokens: tokens) }
         }
@@ -269,21 +266,12 @@ final class Exchange {
 
     private func submit(tokens: TokenizedPrompt?) {
         if let tokens { estimatedPromptTokens = tokens.tokens }
-        let limit: Int? =
-            switch request.path {
-            case .embeddings: 1
-            case _ where !request.hasBody: 1
-            default:
-                facts.maxOutputTokens.map { tokens in
-                    let product = tokens.multipliedReportingOverflow(by: facts.choices ?? 1)
-                    return product.overflow ? .max : product.partialValue
-                }
-            }
+        let limit = request.path == .embeddings || !request.hasBody ? 1 : facts.outputTokenLimit
         let outputLimit = limit.map { min($0, 1 << 24) }
         let poolRequest = PoolRequest(
             id: id, priority: request.priority, model: targetModel, promptTokens: estimatedPromptTokens,
-            maxOutputTokens: outputLimit,
-            runsToLimit: facts.ignoreEOS && outputLimit != nil, bytes: held.bytes, timeToLive: timeToLive,
+            maxOutputTokens: outputLimit, runsToLimit: facts.ignoreEOS && outputLimit != nil, bytes: held.bytes,
+            timeToLive: timeToLive,
             deadline: request.deadline, isMessage: request.isMessage, streams: facts.stream,
             isOneSequence: isOneSequence, flow: request.fairnessID ?? "",
             promptBlocks: promptChain.prompt, tokenBlocks: tokens?.blocks ?? .unknown,

@@ -44,4 +44,12 @@ public struct RequestBodyFacts: Hashable, Sendable {
         let text = (promptBytes + Self.bytesPerToken - 1) / Self.bytesPerToken
         return promptTokenIDs + text + mediaItems * Self.tokensPerMediaItem
     }
+
+    /// The limit on generated tokens of all choices together; nil if the body names none.
+    public var outputTokenLimit: Int? {
+        maxOutputTokens.map { tokens in
+            let product = tokens.multipliedReportingOverflow(by: choices ?? 1)
+            return product.overflow ? .max : product.partialValue
+        }
+    }
 }

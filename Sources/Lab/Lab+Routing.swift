@@ -110,7 +110,9 @@ extension Lab {
             return admission
         }
 
-        private func run(_ policy: Policy, _ trace: Trace, admission own: AdmissionConfiguration? = nil) -> FinishedWorld {
+        private func run(
+            _ policy: Policy, _ trace: Trace, admission own: AdmissionConfiguration? = nil
+        ) -> FinishedWorld {
             var setup = setup(policy, trace)
             setup.admission = own ?? admission
             return Lab.simulated(policy, setup: setup, options: options)

@@ -297,7 +297,7 @@ private func complaints(_ keys: String) -> [String] {
         ("prefillBurst: 0s", "prefillBurst: must be longer than 0s, found \"0s\""),
         ("toleratedMissShare: 2", "toleratedMissShare: must be between 0 and 1, found \"2\""),
         ("brakeShare: 0.3", "cautiousBrakeShare: must not be more than brakeShare (0.3)"),
-        ("abortedTokenShare: 0.2", "cautiousAbortedTokenShare: must not be less than abortedTokenShare (0.2)"),
+        ("abortedTokenShare: 0.3", "cautiousAbortedTokenShare: must not be less than abortedTokenShare (0.3)"),
     ])
     func aMistakeInHarvestGivesOneSentence(keys: String, complaint: String) {
         #expect(complaints("harvest: {\(keys)}") == ["harvest.\(complaint)"])
