@@ -43,8 +43,8 @@ enum PromptTokenizer {
                 let tokens = answer.withUnsafeReadableBytes { TokenizerAnswer.tokens(in: $0) }
                 completion(pool.tokenized(tokens, model: model))
             case .answered(let status, _):
-                // A path that is not there will not be there for the next one either.
-                let isOwnFault = (400..<500).contains(status) && status != 404 && status != 405
+                // A path that is not there, or not for us, will not be there for the next one either.
+                let isOwnFault = (400..<500).contains(status) && ![401, 403, 404, 405, 429].contains(status)
                 pool.notTokenized(isOwnFault: isOwnFault)
                 completion(nil)
             case .unreachable, .failed:

@@ -83,7 +83,8 @@ struct TokenizingTests {
     @Test(
         "a request whose tokens are not told goes its way without them",
         arguments: [
-            (HTTPResponseStatus.badRequest, "{}", 1, 0), (.notFound, "{}", 0, 1), (.ok, "{}", 0, 1),
+            (HTTPResponseStatus.badRequest, "{}", 1, 0), (.notFound, "{}", 0, 1), (.unauthorized, "{}", 0, 1),
+            (.ok, "{}", 0, 1),
             (.internalServerError, answer, 0, 1),
         ])
     func notTold(status: HTTPResponseStatus, text: String, refused: Int, failed: Int) async throws {
