@@ -122,7 +122,7 @@ let package = Package(
             "PooledDispatch",
             uses: ["Basics", "Delivery", "DispatchGates", "WorkerPools", "MessageQueues", "AsyncProcessor"]),
         room("WeirConfiguration", uses: ["Basics", "DispatchGates", product("Yams", "Yams")]),
-        room("EndpointPickerConfiguration", uses: ["Basics", "Routing", product("Yams", "Yams")]),
+        room("EndpointPickerConfiguration", uses: ["Basics", "Pool", "Routing", product("Yams", "Yams")]),
         room(
             "Telemetry",
             uses: [

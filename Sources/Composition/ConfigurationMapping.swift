@@ -108,7 +108,7 @@ extension GatewayPool {
                 maximumEntries: pool.routing.prefix.maxEntries, seed: .random(in: .min ... .max)),
             tokenizer: TokenizerSettings(pool.routing.prefix.tokenizer), isDefault: isDefault,
             scrapeInterval: pool.scrape.interval,
-            scrapeTimeout: pool.scrape.timeout, metricsPath: pool.scrape.path)
+            scrapeTimeout: pool.scrape.timeout, metricsPath: pool.scrape.path, attributes: routing.attributes)
     }
 }
 

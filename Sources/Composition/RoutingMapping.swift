@@ -1,6 +1,7 @@
 import Basics
 import EndpointPickerConfiguration
 import Foundation
+import Pool
 import Routing
 import WeirConfiguration
 
@@ -12,6 +13,8 @@ struct PoolRouting {
     let shadow: RoutingPolicy?
     /// The file that `policy` is from, which may also speak of admission.
     let picker: EndpointPickerConfiguration?
+    /// Further metrics of the endpoints that either policy reads by a name.
+    let attributes: [EndpointAttribute]
 
     /// Reads what the pool's `routing` section says.
     ///
@@ -22,6 +25,7 @@ struct PoolRouting {
         _ pool: Configuration.Pool, at place: String, files: inout EndpointPickerFiles
     ) throws(ServiceError) {
         let settings = pool.routing
+        let configured = try Self.attributes(pool.scrape, at: "\(place).scrape.attributes (pool \(pool.name))")
         let place = "\(place).routing"
         if let path = settings.endpointPickerConfig {
             let read = try files.read(path, for: pool, at: "\(place).endpointPickerConfig", isFollowed: true)
@@ -31,12 +35,40 @@ struct PoolRouting {
             policy = .cost(RoutingCostConfiguration(settings))
             picker = nil
         }
+        let judge: EndpointPickerConfiguration?
         switch settings.shadow {
-        case nil: shadow = nil
-        case .cost: shadow = .cost(RoutingCostConfiguration(settings))
+        case nil: (shadow, judge) = (nil, nil)
+        case .cost: (shadow, judge) = (.cost(RoutingCostConfiguration(settings)), nil)
         case .endpointPickerConfig(let path):
-            shadow = .weighted(try files.read(path, for: pool, at: "\(place).shadow", isFollowed: false).policy)
+            let read = try files.read(path, for: pool, at: "\(place).shadow", isFollowed: false)
+            (shadow, judge) = (.weighted(read.policy), read)
         }
+        attributes = (configured + (picker?.attributes ?? []) + (judge?.attributes ?? [])).merged()
+        guard attributes.reduce(0, { $0 + $1.specs.count }) <= EndpointAttribute.limit else {
+            throw ServiceError(
+                "pool \(pool.name): its attributes have more than \(EndpointAttribute.limit) series together",
+                isConfiguration: true)
+        }
+        let known = Set(attributes.map(\.name))
+        for name in policy.attributesRead + (shadow?.attributesRead ?? []) where !known.contains(name) {
+            files.note(
+                "pool \(pool.name): its EndpointPickerConfig reads the attribute \(name), but neither its customMetrics nor "
+                    + "scrape.attributes of the pool say which metric that is; no endpoint will have it")
+        }
+    }
+
+    private static func attributes(
+        _ scrape: Configuration.Scrape, at place: String
+    ) throws(ServiceError) -> [EndpointAttribute] {
+        var attributes: [EndpointAttribute] = []
+        for (name, text) in scrape.attributes.sorted(by: { $0.key < $1.key }) {
+            do throws(MetricSpec.ParseError) {
+                attributes.append(EndpointAttribute(name: name, specs: [try MetricSpec(parsing: text)]))
+            } catch {
+                throw ServiceError("\(place): \(name): the metric spec \(text) \(error)", isConfiguration: true)
+            }
+        }
+        return attributes
     }
 }
 
@@ -89,7 +121,7 @@ struct EndpointPickerFiles {
         return configuration
     }
 
-    private mutating func note(_ sentence: String) {
+    mutating func note(_ sentence: String) {
         if !notices.contains(sentence) { notices.append(sentence) }
     }
 

@@ -1,3 +1,4 @@
+import Pool
 import Routing
 
 /// What a plugin of the configuration does here; one plugin can play several parts.
@@ -10,6 +11,7 @@ struct PluginParts {
     var ordering: FlowControlSettings.Ordering?
     var saturationCeiling: Double?
     var headroom: WeightedHeadroom?
+    var attributes: [EndpointAttribute] = []
     var isProfileHandler = false
 
     /// Whether a scheduling profile can use it.

@@ -1,3 +1,4 @@
+public import Pool
 public import Routing
 import Yams
 
@@ -15,6 +16,8 @@ public struct EndpointPickerConfiguration: Hashable, Sendable {
     public var namesSaturationDetector = false
     /// Flow control; nil unless its feature gate is on.
     public var flowControl: FlowControlSettings?
+    /// Further metrics of the model servers that the policy reads by a name.
+    public var attributes: [EndpointAttribute] = []
     /// What is accepted without effect, or with another effect than might be expected; in the order of the file.
     public var notices: [EndpointPickerProblem] = []
 
@@ -71,6 +74,7 @@ public struct EndpointPickerConfiguration: Hashable, Sendable {
             configuration.saturationDetector = detector
             configuration.namesSaturationDetector = true
         }
+        configuration.attributes = plugins.all.flatMap(\.parts.attributes).merged()
         configuration.flowControl = readFlowControl(section, plugins, isOn: isFlowControlOn, &reader)
         configuration.notices = reader.notices
         return configuration

@@ -47,7 +47,11 @@ extension EndpointPickerConfiguration {
         settings.defaultRequestTTL = reader.duration("defaultRequestTTL", in: flow) ?? settings.defaultRequestTTL
         settings.noEndpointRequestTTL =
             reader.duration("noEndpointRequestTTL", in: flow) ?? settings.defaultRequestTTL
-        settings.enableEviction = reader.flag("enableEviction", in: flow) ?? false
+        if reader.flag("enableEviction", in: flow) != nil, isOn {
+            reader.notice(
+                flow.place(of: "enableEviction"),
+                "is ignored: sheddable requests always make way for others, as long as no client has seen a byte")
+        }
         if flow.has("defaultPriorityBand") {
             settings.defaultBand = band(
                 reader.section("defaultPriorityBand", in: flow, keys: bandKeys), plugins, &reader)

@@ -54,8 +54,6 @@ public struct FlowControlSettings: Hashable, Sendable {
     public var bands: [Band] = []
     /// The saturation from which nothing is dispatched (`static-usage-limit-policy`), 1 being full.
     public var saturationCeiling = 1.0
-    /// Whether sheddable requests in flight may be taken back.
-    public var enableEviction = false
 
     /// Creates the settings that an empty section has.
     public init() {}

@@ -37,7 +37,7 @@ enum PluginCatalogue {
         (
             "endpoints and their metrics come from Weir's own pool settings",
             [
-                "metrics-data-source", "core-metrics-extractor", "models-data-source", "models-data-extractor",
+                "metrics-data-source", "models-data-source", "models-data-extractor",
                 "k8s-notification-source", "endpoint-notification-source", "dcgm-data-source", "dcgm-extractor",
                 "topology-extractor", "file-discovery",
             ]
@@ -94,6 +94,7 @@ enum PluginCatalogue {
     private static let policies: [String: Entry] = {
         var entries: [String: Entry] = [
             "single-profile-handler": .reads(keys: []) { _, _ in PluginParts(isProfileHandler: true) },
+            "core-metrics-extractor": .reads(keys: AttributeReading.keys, AttributeReading.read),
             "predicted-latency-producer": .reads(keys: predictionKeys, readPrediction),
             "static-usage-limit-policy": .reads(keys: ["threshold"]) { section, reader in
                 PluginParts(saturationCeiling: reader.number("threshold", in: section, 0...1e6) ?? 1)

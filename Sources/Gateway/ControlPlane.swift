@@ -138,7 +138,8 @@ final class ControlPlane {
             body.withUnsafeReadableBytes { page in
                 if watch.profile == nil { watch.profile = EngineProfile.detect(page: page) }
                 if let profile = watch.profile {
-                    let metrics = ScrapedMetrics(page: page, profile: profile)
+                    let metrics = ScrapedMetrics(
+                        page: page, profile: profile, attributes: pool.settings.attributes)
                     if let adapters = metrics.adapters {
                         core.directory.noteAdapters(adapters.active + adapters.waiting, pool: watch.pool)
                     }

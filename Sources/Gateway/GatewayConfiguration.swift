@@ -86,6 +86,8 @@ public struct GatewayPool: Sendable {
     public var scrapeTimeout: TimeSpan
     /// Where the endpoints serve their metrics.
     public var metricsPath: String
+    /// Further metrics that routing policies read, by names of their own.
+    public var attributes: [EndpointAttribute]
 
     /// Creates a pool.
     public init(
@@ -94,7 +96,7 @@ public struct GatewayPool: Sendable {
         shadow: RoutingPolicy? = nil, prefix: PrefixMemory = .init(), tokenizer: TokenizerSettings = .init(),
         isDefault: Bool = false,
         scrapeInterval: TimeSpan = .milliseconds(500), scrapeTimeout: TimeSpan = .seconds(1),
-        metricsPath: String = "/metrics"
+        metricsPath: String = "/metrics", attributes: [EndpointAttribute] = []
     ) {
         self.name = name
         self.models = models
@@ -109,6 +111,7 @@ public struct GatewayPool: Sendable {
         self.scrapeInterval = scrapeInterval
         self.scrapeTimeout = scrapeTimeout
         self.metricsPath = metricsPath
+        self.attributes = attributes
     }
 }
 

@@ -67,7 +67,7 @@ final class PoolShell: Sendable {
             endpoints: settings.endpoints.map { Endpoint(name: $0.name, capacity: $0.capacity, labels: $0.labels) },
             admission: settings.admission, harvest: settings.harvest, prefix: settings.prefix,
             routing: settings.routing,
-            shadow: settings.shadow)
+            shadow: settings.shadow, attributes: settings.attributes.map(\.name))
         headersRead = Array(Set(settings.routing.headersRead + (settings.shadow?.headersRead ?? []))).sorted()
         let router = PolicyRouter(
             settings.routing, identities: configuration.endpoints.map { .init(name: $0.name, labels: $0.labels) },

@@ -12,11 +12,13 @@ public struct ScrapedMetrics: Hashable, Sendable {
     public var blockSizeTokens: Int?
     /// Its LoRA adapters.
     public var adapters: AdapterReport?
+    /// The values of the pool's attributes, in their order; empty if none were asked for.
+    public var attributes: [Double?]
 
     /// Creates metrics; nothing is known unless given.
     public init(
         waiting: Int? = nil, running: Int? = nil, kvUsage: Double? = nil, kvBlocks: Int? = nil,
-        blockSizeTokens: Int? = nil, adapters: AdapterReport? = nil
+        blockSizeTokens: Int? = nil, adapters: AdapterReport? = nil, attributes: [Double?] = []
     ) {
         self.waiting = waiting
         self.running = running
@@ -24,6 +26,7 @@ public struct ScrapedMetrics: Hashable, Sendable {
         self.kvBlocks = kvBlocks
         self.blockSizeTokens = blockSizeTokens
         self.adapters = adapters
+        self.attributes = attributes
     }
 
     /// Size of the KV cache in tokens, when both factors are known.
@@ -33,12 +36,12 @@ public struct ScrapedMetrics: Hashable, Sendable {
         return overflowed ? nil : tokens
     }
 
-    /// Reads the signals that `profile` names from a page in the Prometheus text format.
+    /// Reads the signals that `profile` names, and `attributes`, from a page in the Prometheus text format.
     ///
     /// A signal may come as several series, one for each data-parallel rank or model of the server: counts are added up,
     /// usage is averaged, and the first block size counts. Values that are not finite or negative are ignored.
-    public init(page: UnsafeRawBufferPointer, profile: EngineProfile) {
-        self.init()
+    public init(page: UnsafeRawBufferPointer, profile: EngineProfile, attributes: [EndpointAttribute] = []) {
+        self.init(attributes: EndpointAttribute.values(of: attributes, page: page))
         let sources = profile.sources
         var sums = [(total: Double, count: Int, first: Double)](repeating: (0, 0, 0), count: sources.count)
         PrometheusText.forEachSample(in: page, matching: sources.map(\.spec)) { index, sample in

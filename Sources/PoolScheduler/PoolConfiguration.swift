@@ -19,12 +19,15 @@ public struct PoolConfiguration: Sendable {
     public var routing: RoutingPolicy
     /// A policy that is scored beside the live one and never followed.
     public var shadow: RoutingPolicy?
+    /// Names of the attributes whose values come with scraped metrics, in that order.
+    public var attributes: [String]
 
     /// Creates a configuration.
     public init(
         name: String, endpoints: [Endpoint], admission: AdmissionConfiguration = .init(),
         harvest: HarvestConfiguration = .init(), prefix: PrefixMemory = .init(),
-        routing: RoutingPolicy = .cost(.init()), shadow: RoutingPolicy? = nil
+        routing: RoutingPolicy = .cost(.init()), shadow: RoutingPolicy? = nil,
+        attributes: [String] = []
     ) {
         self.name = name
         self.endpoints = endpoints
@@ -33,6 +36,7 @@ public struct PoolConfiguration: Sendable {
         self.prefix = prefix
         self.routing = routing
         self.shadow = shadow
+        self.attributes = attributes
     }
 }
 

@@ -86,7 +86,7 @@ public struct PoolScheduler: Sendable {
         awaitingRequests = Array(repeating: 0, count: configuration.endpoints.count)
         index = PrefixIndex(maximumEntries: configuration.prefix.maximumEntries, seed: configuration.prefix.seed)
         let identities = configuration.endpoints.map { CandidateTable.Identity(name: $0.name, labels: $0.labels) }
-        table = CandidateTable(identities)
+        table = CandidateTable(identities, attributeNames: configuration.attributes)
         let seed = configuration.prefix.seed
         router = PolicyRouter(configuration.routing, identities: identities, seed: seed)
         if case .cost(let cost) = configuration.routing {
@@ -260,6 +260,9 @@ public struct PoolScheduler: Sendable {
         if let adapters = metrics.adapters {
             table.adapters[id.index] = CandidateTable.Adapters(
                 active: adapters.active, waiting: adapters.waiting, limit: adapters.limit)
+        }
+        for (column, value) in zip(table.attributes.indices, metrics.attributes) {
+            table.attributes[column][id.index] = value ?? .nan
         }
         if let running = metrics.running {
             let runningAndWaiting = running + (metrics.waiting ?? 0)

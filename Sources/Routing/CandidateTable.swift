@@ -112,8 +112,8 @@ public struct CandidateTable: Sendable {
     /// Their values: one column per name, one value per endpoint, NaN where an endpoint does not report it.
     public var attributes: [[Double]]
 
-    /// A table of endpoints without any load.
-    public init(_ identities: [Identity]) {
+    /// A table of endpoints without any load, none of which has reported any of the attributes.
+    public init(_ identities: [Identity], attributeNames: [String] = []) {
         let count = identities.count
         self.identities = identities
         isCandidate = Array(repeating: true, count: count)
@@ -136,8 +136,8 @@ public struct CandidateTable: Sendable {
         tightestTPOTLimitMilliseconds = Array(repeating: .infinity, count: count)
         adapters = Array(repeating: Adapters(), count: count)
         scrapeAgeMilliseconds = Array(repeating: 0, count: count)
-        attributeNames = []
-        attributes = []
+        self.attributeNames = attributeNames
+        attributes = attributeNames.map { _ in Array(repeating: .nan, count: count) }
     }
 
     /// Endpoints of the pool.

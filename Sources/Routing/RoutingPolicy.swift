@@ -36,4 +36,17 @@ public enum RoutingPolicy: Hashable, Sendable {
         }
         return names.sorted()
     }
+
+    /// The attributes of endpoints that it reads (``CandidateTable/attributeNames``).
+    public var attributesRead: [String] {
+        guard case .weighted(let policy) = self else { return [] }
+        var names: Set<String> = []
+        for filter in policy.filters {
+            if case .endpointAttribute(let threshold) = filter.rule { names.insert(threshold.attribute) }
+        }
+        for scorer in policy.scorers {
+            if case .endpointAttribute(let scale) = scorer.rule { names.insert(scale.attribute) }
+        }
+        return names.sorted()
+    }
 }

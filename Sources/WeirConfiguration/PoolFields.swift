@@ -118,6 +118,10 @@ extension Configuration.Scrape: Section {
                 "Time between two reads of one endpoint."),
             .scalar("timeout", \.timeout, .positiveDuration, "Longest read."),
             .scalar("path", \.path, .urlPath, "Where the endpoints serve their metrics."),
+            .map(
+                "attributes", \.attributes, keys: .text, values: .text,
+                "Further metrics that the plugins of an EndpointPickerConfig read: attribute and series, as in "
+                    + "`power: DCGM_FI_DEV_POWER_USAGE{gpu=\"0\"}`."),
         ]
     }
 }

@@ -138,6 +138,8 @@ extension Configuration {
         public var timeout = TimeSpan.seconds(1)
         /// Where the endpoints serve their metrics.
         public var path = "/metrics"
+        /// Further metrics that an EndpointPickerConfig reads, as metric specs by attribute.
+        public var attributes: [String: String] = [:]
 
         /// Creates the defaults.
         public init() {}

@@ -4,6 +4,7 @@ import Foundation
 import Gateway
 import Harvest
 import KVEvents
+import Pool
 import PoolScheduler
 import Routing
 import Testing
@@ -171,6 +172,38 @@ import WeirConfiguration
             #expect(shadow.pool.routing == .cost(RoutingCostConfiguration()))
             #expect(shadow.pool.shadow == weighted)
         }
+    }
+
+    @Test func theMetricsThatAPolicyReadsAreThoseOfThePoolAndOfItsFile() throws {
+        let file = """
+            plugins:
+            - {type: core-metrics-extractor, parameters: {engineConfigs: [
+                {name: vllm, customMetrics: [{attributeKey: heat, metricSpec: degrees}]}]}}
+            - {type: endpoint-attribute-scorer, name: cool, parameters: {attributeKey: heat, algorithm: {type: linear_lower_is_better}}}
+            - {type: endpoint-attribute-scorer, name: frugal, parameters: {attributeKey: power, algorithm: {type: linear_lower_is_better}}}
+            schedulingProfiles: [{name: default, plugins: [{pluginRef: cool}, {pluginRef: frugal}]}]
+
+            """
+        try withFile(file) { path in
+            let routing = "routing: {endpointPickerConfig: '\(path)'}"
+            let (pool, notices) = try mapped("\(routing), scrape: {attributes: {power: 'watts{gpu=\"1\"}'}}")
+            let watts = MetricSpec(name: "watts", labels: [.init(name: "gpu", value: "1")])
+            #expect(
+                pool.attributes == [
+                    EndpointAttribute(name: "power", specs: [watts]),
+                    EndpointAttribute(name: "heat", specs: [MetricSpec(name: "degrees")]),
+                ])
+            #expect(notices.isEmpty)
+            let noted = try mapped(routing).notices
+            #expect(noted.count == 1)
+            #expect(noted.first?.contains("reads the attribute power, but neither") == true)
+        }
+        let fault = complaint("scrape: {attributes: {power: '{gpu=1}'}}")
+        #expect(
+            fault?.description.contains("pools[0].scrape.attributes (pool chat): power: the metric spec {gpu=1} must")
+                == true)
+        let many = (0...EndpointAttribute.limit).map { "a\($0): m" }.joined(separator: ", ")
+        #expect(complaint("scrape: {attributes: {\(many)}}")?.description.contains("more than 32 series") == true)
     }
 
     private let flowControl = """

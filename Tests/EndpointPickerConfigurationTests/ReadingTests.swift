@@ -1,5 +1,6 @@
 import Basics
 import EndpointPickerConfiguration
+import Pool
 import Routing
 import Testing
 
@@ -222,12 +223,13 @@ import Testing
         #expect(off.notices.map(\.keyPath) == ["flowControl"])
         #expect(off.saturationDetector == .concurrency(WeightedConcurrencyDetector()))
         #expect(off.namesSaturationDetector)
-        let flow = try #require(try read(head + "featureGates: [flowControl]\n" + section).flowControl)
+        let on = try read(head + "featureGates: [flowControl]\n" + section)
+        #expect(on.notices.map(\.keyPath) == ["flowControl.enableEviction"])
+        let flow = try #require(on.flowControl)
         #expect(flow.maxBytes == 2_147_483_648)
         #expect(flow.maxRequests == 10_000)
         #expect(flow.defaultRequestTTL == .seconds(90))
         #expect(flow.noEndpointRequestTTL == .seconds(90))
-        #expect(flow.enableEviction)
         #expect(flow.saturationCeiling == 0.9)
         #expect(flow.defaultBand == .init(priority: 0))
         #expect(flow.defaultNegativeBand?.maxRequests == 100)
@@ -254,6 +256,44 @@ import Testing
         #expect(configuration.saturationDetector == .concurrency(WeightedConcurrencyDetector(maxRequests: 8)))
         #expect(
             configuration.notices.map(\.keyPath) == ["dataLayer", "parser", "parser.pluginRef", "saturationDetector"])
+    }
+
+    @Test func metricsThatTheFileNamesForItsPolicyAreRead() throws {
+        func extractor(_ parameters: String) -> String {
+            head + "plugins: [{type: core-metrics-extractor, parameters: {\(parameters)}}]\n"
+                + "schedulingProfiles: [{name: default}]"
+        }
+        let configuration = try read(
+            extractor(
+                """
+                defaultEngine: vllm, engineConfigs: [
+                  {name: vllm, kvUsageSpec: "x", customMetrics: [{attributeKey: power, metricSpec: "watts{gpu=0}"}]},
+                  {name: sglang, customMetrics: [
+                    {attributeKey: heat, metricSpec: degrees}, {attributeKey: power, metricSpec: milliwatts}]}]
+                """))
+        let watts = MetricSpec(name: "watts", labels: [.init(name: "gpu", value: "0")])
+        #expect(
+            configuration.attributes == [
+                EndpointAttribute(name: "power", specs: [watts, MetricSpec(name: "milliwatts")]),
+                EndpointAttribute(name: "heat", specs: [MetricSpec(name: "degrees")]),
+            ])
+        let parameters = "plugins[0].parameters"
+        #expect(
+            configuration.notices.map(\.keyPath) == [
+                "\(parameters).defaultEngine", "\(parameters).engineConfigs[0].kvUsageSpec",
+            ])
+        let error = #expect(throws: EndpointPickerConfigurationError.self) {
+            try read(
+                extractor(
+                    "engineConfigs: [{customMetrics: [{attributeKey: a}, {attributeKey: b, metricSpec: '0x'}], other: 1}]"
+                ))
+        }
+        #expect(
+            error?.problems.map(\.keyPath) == [
+                "\(parameters).engineConfigs[0].other",
+                "\(parameters).engineConfigs[0].customMetrics[0].metricSpec",
+                "\(parameters).engineConfigs[0].customMetrics[1].metricSpec",
+            ])
     }
 
     @Test func aRealisticPreciseSetUpIsReadWithItsProducersIgnored() throws {
@@ -290,7 +330,7 @@ import Testing
         #expect(configuration.policy.filters.map(\.rule) == [.decodeRole])
         #expect(configuration.policy.scorers.map(\.weight) == [2])
         #expect(configuration.notices.map(\.keyPath).contains("plugins[6].type"))
-        #expect(configuration.notices.count == 7)
+        #expect(configuration.notices.count == 6)
         let first = try #require(configuration.notices.first)
         #expect(first.description.hasPrefix("epp.yaml:4:9: plugins[0].type: token-producer is ignored: Weir's own"))
     }

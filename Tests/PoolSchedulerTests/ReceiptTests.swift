@@ -120,6 +120,21 @@ import Testing
         #expect(tally.agreements == tally.decisions && tally.regretMilliseconds == 0)
     }
 
+    @Test func aWeightedPolicyReadsAttributesAsEndpointsReportThem() {
+        let scale = WeightedAttributeScale(attribute: "power", lowerIsBetter: true, range: nil)
+        let policy = WeightedPolicy(scorers: [.init("frugal", .endpointAttribute(scale), weight: 1)])
+        var scheduler = makeScheduler(endpoints: 3, routing: .weighted(policy), attributes: ["heat", "power"])
+        func report(_ values: [[Double?]]) {
+            for (index, value) in values.enumerated() {
+                _ = scheduler.scraped(EndpointID(index), ScrapedMetrics(attributes: value), now: .zero)
+            }
+        }
+        report([[1, 700], [5, 300], [0, nil]])
+        #expect(scheduler.serve(turn(1, text: 1, blocks: 10), now: .zero) == EndpointID(1))
+        report([[1, 700], [5, nil], [0, 800]])
+        #expect(scheduler.serve(turn(2, text: 2, blocks: 10), now: Instant(seconds: 9)) == EndpointID(0))
+    }
+
     @Test func aWeightedPolicyRoutesAsItsPipelineSays() throws {
         let policy = WeightedPolicy(scorers: [
             .init("kv", .kvCacheUtilization, weight: 1), .init("queue", .queue, weight: 2),

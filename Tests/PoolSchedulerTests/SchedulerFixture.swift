@@ -12,7 +12,8 @@ let testModel = StepTimeModel(
 
 func makeScheduler(
     endpoints: Int = 1, concurrency: Int = 256, kvTokens: Int? = 421_000, admission: AdmissionConfiguration = .init(),
-    harvest: HarvestConfiguration = .init(), routing: RoutingPolicy = .cost(.init()), shadow: RoutingPolicy? = nil
+    harvest: HarvestConfiguration = .init(), routing: RoutingPolicy = .cost(.init()), shadow: RoutingPolicy? = nil,
+    attributes: [String] = []
 ) -> PoolScheduler {
     PoolScheduler(
         configuration: PoolConfiguration(
@@ -22,7 +23,7 @@ func makeScheduler(
                     name: "endpoint-\($0)",
                     capacity: .init(stepTime: testModel, kvTokens: kvTokens, maxConcurrentRequests: concurrency))
             }, admission: admission, harvest: harvest,
-            routing: routing, shadow: shadow), now: .zero)
+            routing: routing, shadow: shadow, attributes: attributes), now: .zero)
 }
 
 func chat(_ id: UInt64, priority: Int = 0, bytes: Int = 0, timeToLive: TimeSpan? = nil) -> PoolRequest {
