@@ -21,6 +21,13 @@ public struct HarvestController: Sendable {
     private static let creditTokens = 1e6
     /// While the endpoint's pace is not known from its answers, this share of the time per token is used of what would be.
     private static let unknownPaceShare = 0.5
+    /// While real-time work is there, an endpoint carries at most so many times the requests at which its pace was seen:
+    /// what more of them cost is a guess of the prior's, and it may be off by far.
+    private static let stepIntoTheUnknown = 2.0
+    /// So many requests are carried by any engine.
+    private static let alwaysCarried = 4.0
+    /// Real-time work is there while this many of its prompt tokens come per second.
+    private static let fewestPromptTokensPerSecond = 1.0
     private let configuration: HarvestConfiguration
     private var margin: HarvestMargin
     private var rises = RiseTracker()
@@ -37,6 +44,8 @@ public struct HarvestController: Sendable {
     private var abortedTokens = 0.0
     /// Whether the constants of the endpoint's step time come from what it has done.
     public var isPaceKnown = false
+    /// The most requests together at which the endpoint's step time has been seen.
+    public var requestsOfKnownPace = 0.0
     /// How many times faster than its prior the endpoint has proved to be; for reports only.
     public var speedFactor = 1.0
 
@@ -100,6 +109,10 @@ public struct HarvestController: Sendable {
         // An idle endpoint takes one whatever it costs: nobody is there to be slowed down.
         let isIdle = load.requests == 0 && endpoint.foreignLoad.requests(now: now) == 0
         if isIdle { allowed = max(1, allowed) }
+        if realtimePromptTokens.perSecond(now: now) >= Self.fewestPromptTokensPerSecond {
+            let carried = max(Self.alwaysCarried, Self.stepIntoTheUnknown * requestsOfKnownPace)
+            allowed = min(allowed, max(0, Int(min(carried, 1e6)) - load.realtimeRequests))
+        }
         if let limit = configuration.maxInFlightPerEndpoint { allowed = min(allowed, limit) }
         var state = HarvestState(
             requestCap: max(0, Double(load.requests) + steps.left / cost), reserveMilliseconds: rises.reserve,

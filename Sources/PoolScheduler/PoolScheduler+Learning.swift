@@ -111,6 +111,7 @@ extension PoolScheduler {
     private mutating func believe(_ model: StepTimeModel, of index: Int) {
         endpoints[index].capacity.stepTime = model
         ledgers[index].harvest.isPaceKnown = ledgers[index].learner.fittedSamples >= Self.samplesOfKnownPace
+        ledgers[index].harvest.requestsOfKnownPace = ledgers[index].learner.mostDecodes
         ledgers[index].harvest.speedFactor = ledgers[index].learner.speedFactor
     }
 }

@@ -35,12 +35,15 @@ public struct StepSample: Hashable, Sendable {
 /// Least squares on the mean step times of stretches of answers, each weighted by its own relative size and forgotten
 /// exponentially, as the sums `A` and `b` of the normal equations (recursive least squares without its inverse). What the
 /// samples leave open is held by the prior's proportions, at the scale that fits best: a wrong prior is first found to be
-/// wrong by a factor, then in its parts. No constant gets below a fiftieth of its share of that.
+/// wrong by a factor, then in its parts. It holds each constant by the square of its logarithm, so that one that is off by
+/// fifty is given up for not much more evidence than one that is off by two: proportions differ that much between kinds of
+/// hardware. No constant gets below a fiftieth of its share.
 ///
-/// Samples further than a factor of `strangeRatio` from the belief are not fitted. They vote: only when they clearly
-/// outnumber the others does the belief jump by their ratio and start anew. A cache of whole answers, a stall, or what a
-/// server invents now and then thus changes nothing; another engine behind the same address is believed within
-/// `votesToJump` samples.
+/// Samples further than a factor of `strangeRatio` from the belief are fitted only if a constant of which little is known
+/// yet can explain them: where prompts were rare, the first slow stretch beside one tells what prompts cost. The others
+/// vote: only when they clearly outnumber those that fit does the belief jump by their ratio and start anew. A cache of
+/// whole answers, a stall, or what a server invents now and then thus changes nothing; another engine behind the same
+/// address is believed within `votesToJump` samples.
 public struct StepTimeLearner: Sendable {
     /// Samples of fewer steps are not looked at: their time goes to the prompt and the way.
     public static let fewestSteps = 8.0
@@ -51,14 +54,19 @@ public struct StepTimeLearner: Sendable {
     /// Samples that count in the long run.
     private static let memory = 4000.0
     /// What the prior counts for, in samples.
-    private static let priorWeight = 0.3
+    private static let priorWeight = 0.1
     private static let smallestShare = 0.02
     /// Beliefs stay within this factor of the prior, whatever a server claims.
     private static let largestScale = 10_000.0
     /// What is left of the weight of the samples so far when they are doubted.
     private static let doubtful = 0.01
+    /// What a strange sample may contradict and still be fitted: one other sample that would be off by its whole size.
+    private static let largestContradiction = 1.0
+    /// Each of the first samples is fitted at once.
+    private static let firstSamples = 16
     private static let samplesPerFit = 4
     private static let sweeps = 24
+    private static let newtonSteps = 6
 
     /// The constants that it started from.
     public private(set) var prior: StepTimeModel
@@ -69,6 +77,8 @@ public struct StepTimeLearner: Sendable {
     private let attentionPrior: Double
     /// Samples that were fitted since the last start or jump.
     public private(set) var fittedSamples = 0
+    /// The most requests that decoded together in a sample that was fitted since then, on average over its stretch.
+    public private(set) var mostDecodes = 0.0
     private var scale = 1.0
     private var normal = SymmetricMatrix()
     private var target = SIMD8<Double>.zero
@@ -114,7 +124,7 @@ public struct StepTimeLearner: Sendable {
         let believed = (parts * vector).sum()
         guard believed > 0 else { return }
         let observed = max(sample.milliseconds / sample.steps, believed / Self.largestScale)
-        guard !isStrange(observed / believed) else { return }
+        guard isExplainable(observed - believed, parts) || !isStrange(observed / believed) else { return }
         let weight = 1 / (max(observed, believed) * max(observed, believed))
         let kept = 1 - 1 / Self.memory
         normal.fade(kept)
@@ -122,11 +132,26 @@ public struct StepTimeLearner: Sendable {
         normal.add(parts, weight: weight)
         target += parts * (weight * observed)
         fittedSamples += 1
+        mostDecodes = max(mostDecodes, sample.decodes)
         sinceFit += 1
-        if sinceFit >= Self.samplesPerFit {
+        if sinceFit >= Self.samplesPerFit || fittedSamples <= Self.firstSamples {
             sinceFit = 0
             fit()
         }
+    }
+
+    /// Whether another value of one constant explains a sample that is off by `excess` milliseconds per step, and what was
+    /// fitted so far says next to nothing against it. The shortest step is no such constant: every sample tells of it.
+    private func isExplainable(_ excess: Double, _ parts: SIMD8<Double>) -> Bool {
+        let constants = vector
+        for index in 1..<5 where parts[index] > 0 && constants[index] > 0 {
+            let change = excess / parts[index]
+            // What the samples so far pull this constant by: those that want the same change are no contradiction.
+            let pull = target[index] - normal.row(index, times: constants)
+            let contradiction = (change * normal[index] - 2 * pull) * change
+            if constants[index] + change > 0, contradiction < Self.largestContradiction { return true }
+        }
+        return false
     }
 
     /// Whether a sample is too far off to be fitted; it has voted then.
@@ -146,15 +171,19 @@ public struct StepTimeLearner: Sendable {
     private mutating func jump() {
         let limit = naturalLogarithm(Self.largestJump)
         let wanted = vector * exponential(min(max(strangeLogarithm, -limit), limit))
-        let largest = priorVector * Self.largestScale
-        let smallest = priorVector * (1 / Self.largestScale)
-        let moved = wanted.clamped(lowerBound: smallest, upperBound: largest)
+        let moved = withinBounds(wanted)
         scale *= moved[0] > 0 && vector[0] > 0 ? moved[0] / vector[0] : 1
         vector = moved
         normal = SymmetricMatrix()
         target = .zero
         fittedSamples = 0
+        mostDecodes = 0
         votes = 0
+    }
+
+    private func withinBounds(_ constants: SIMD8<Double>) -> SIMD8<Double> {
+        let prior = priorVector
+        return constants.clamped(lowerBound: prior * (1 / Self.largestScale), upperBound: prior * Self.largestScale)
     }
 
     /// Solves for the constants, by coordinate descent from the present ones so that none gets too small.
@@ -168,14 +197,32 @@ public struct StepTimeLearner: Sendable {
         var constants = vector
         for _ in 0..<Self.sweeps {
             for index in 0..<5 where expected[index] > 0 {
-                let hold = Self.priorWeight / (expected[index] * expected[index])
                 let rest = target[index] - normal.row(index, times: constants) + normal[index] * constants[index]
-                let value = (rest + hold * expected[index]) / (normal[index] + hold)
+                let value = Self.held(at: expected[index], curvature: normal[index], pull: rest)
                 constants[index] = max(value, Self.smallestShare * expected[index])
             }
         }
         scale = fitted
-        vector = constants
+        vector = withinBounds(constants)
+    }
+
+    /// The `x` with the least `curvature * x^2 / 2 - pull * x + priorWeight * ln(x / expected)^2 / 2`.
+    ///
+    /// Newton's method on the logarithm, from the larger of what the samples and the prior alone would say: from there the
+    /// derivative is convex, so that the steps cannot pass the least value that they approach.
+    private static func held(at expected: Double, curvature: Double, pull: Double) -> Double {
+        guard curvature > 0 else { return expected }
+        let start = max(expected, pull / curvature)
+        var logarithm = naturalLogarithm(start / expected)
+        var value = start
+        for _ in 0..<newtonSteps {
+            let gradient = (curvature * value - pull) * value + priorWeight * logarithm
+            let slope = (2 * curvature * value - pull) * value + priorWeight
+            guard slope > 0, abs(gradient) > 1e-6 * slope else { break }
+            logarithm -= gradient / slope
+            value = expected * exponential(max(logarithm, -20))
+        }
+        return value
     }
 
     private var priorVector: SIMD8<Double> { Self.vector(prior, attention: attentionPrior) }

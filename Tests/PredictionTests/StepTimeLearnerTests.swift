@@ -65,6 +65,28 @@ private struct SyntheticEngine {
             isClose(step, truth.stepMilliseconds(decodes: 60, contextTokens: 108_000, prefillTokens: 0), within: 0.03))
     }
 
+    /// A model on a processor: steps as long as a GPU's, but a token in them costs forty times as much. Few prompts come
+    /// while others answer, and each makes its stretch several times as long as the rest.
+    @Test(arguments: [1, 2, 3] as [UInt64]) func rarePromptsThatCostFarMoreThanBelievedAreNotTakenForAccidents(
+        seed: UInt64
+    ) {
+        var learner = StepTimeLearner(prior: generic)
+        var generator = SeededGenerator(seed: seed)
+        for _ in 0..<200 {
+            let decodes = Double.random(in: 1...3, using: &generator).rounded()
+            let prompt = generator.unit() < 0.15 ? Double.random(in: 40...1200, using: &generator) : 0
+            let noise = 1 + 0.1 * standardNormal(using: &generator)
+            learner.observe(
+                StepSample(
+                    steps: 16, milliseconds: noise * 16 * (10 + 1.05 * decodes) + 0.85 * prompt, decodes: decodes,
+                    contextTokens: decodes * 300, prefillTokens: prompt))
+        }
+        #expect(isClose(learner.model.perPrefillTokenMilliseconds, 0.85, within: 0.15))
+        #expect(
+            isClose(learner.model.stepMilliseconds(decodes: 2, contextTokens: 600, prefillTokens: 0), 12.1, within: 0.1)
+        )
+    }
+
     @Test func anotherEngineBehindTheAddressIsBelievedWithinAHundredSamples() {
         var learner = StepTimeLearner(prior: generic)
         var engine = SyntheticEngine(generic, seed: 6)
