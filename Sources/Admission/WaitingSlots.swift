@@ -52,7 +52,7 @@ struct WaitingSlots {
     var links: [Link] = []
     var flowLinks: [Link] = []
     private var free: [Int] = []
-    private var slotOfRequest: [UInt64: Int] = [:]
+    private var slotOfRequest = SlotTable()
 
     var count: Int { slotOfRequest.count }
 
@@ -76,14 +76,14 @@ struct WaitingSlots {
             links.append(Link())
             flowLinks.append(Link())
         }
-        slotOfRequest[request.id] = slot
+        slotOfRequest.insert(request.id, slot: slot)
         return slot
     }
 
     mutating func free(_ slot: Int) -> WaitingRequest {
         var request = WaitingRequest.nobody
         swap(&request, &requests[slot])
-        slotOfRequest.removeValue(forKey: request.id)
+        slotOfRequest.remove(request.id)
         free.append(slot)
         return request
     }

@@ -13,7 +13,7 @@ struct DirectDispatcher: Dispatcher {
     mutating func messageArrived(_ id: Int, now: Instant, fleet: inout Fleet) {
         let open = isSaturated.indices.filter { !isSaturated[$0] }
         let target = open.min { fleet.batchOnReplica[$0] < fleet.batchOnReplica[$1] }
-        if let target { fleet.send(id, to: target, now: now) } else { fleet.reject(id) }
+        if let target { fleet.send(id, to: target, now: now) } else { fleet.reject(id, now: now) }
     }
 
     mutating func wake(now: Instant, fleet: inout Fleet) {

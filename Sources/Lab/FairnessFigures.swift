@@ -12,8 +12,8 @@ public struct FairnessFigures: Hashable, Sendable {
     public let aggressorServed: Double
     /// Prompt and output tokens per second of all requests that were complete by the end of the trace, beside it.
     public let besideTokensPerSecond: Double
-    /// Jain's index of the tokens served to the tenants that wanted more all the time, where all flood the pool with
-    /// demands that differ by a factor of eight; 1 is equal. Tokens count as the scheduler weighs them: uncached ones of
+    /// Jain's index of the tokens served to the tenants that had requests waiting all the time, where all flood the pool
+    /// with demands that differ by a factor of eight; 1 is equal. Tokens count as the scheduler weighs them: uncached ones of
     /// the prompt, and generated ones twice.
     public let jainIndex: Double
     /// Tenants that this index is of.
@@ -86,38 +86,21 @@ extension FairnessFigures {
         return Percentiles(ids.map { fleet.requests[$0].ttftMilliseconds }).value(at: 0.99) ?? 0
     }
 
-    /// What each tenant got while the flood lasted, after it had built up, of those that had asked for a tenth more than
-    /// they had got at every moment of it.
+    /// What each tenant was served while the flood lasted, after it had built up, of those that were backlogged all the
+    /// time.
     private static func backloggedShares(_ world: FinishedWorld) -> [Double] {
         let fleet = world.fleet
-        let from = Instant.zero + FairnessTraffic.buildUp
-        let bins = max(0, Int((world.traceEnd - from).seconds))
-        var asked: [String: [Double]] = [:]
-        var served: [String: [Double]] = [:]
-        var shares: [String: Double] = [:]
-        /// Everything until the first moment that is looked at, and then a bin per second.
-        func bin(_ time: Instant) -> Int { max(0, Int(((time - from).seconds).rounded(.up))) }
-        for id in fleet.requests.indices {
-            let request = fleet.requests[id]
-            let flow = fleet.flow(id)
-            let cost =
-                Double(request.promptTokens - request.cachedTokens)
-                + FairnessTraffic.outputTokenWeight * Double(request.outputTokens)
-            let none = Array(repeating: 0.0, count: bins + 1)
-            if bin(request.arrival) <= bins { asked[flow, default: none][bin(request.arrival)] += cost }
-            guard request.state == .finished, bin(request.finished) <= bins else { continue }
-            served[flow, default: none][bin(request.finished)] += cost
-            if request.finished >= from { shares[flow, default: 0] += cost }
-        }
-        return asked.keys.sorted().compactMap { flow in
-            var sums = (asked: 0.0, served: 0.0)
-            for bin in 0...bins {
-                sums.asked += asked[flow]?[bin] ?? 0
-                sums.served += served[flow]?[bin] ?? 0
-                guard sums.asked > 1.1 * sums.served else { return nil }
-            }
-            return shares[flow] ?? 0
-        }
+        let buildUp = (world.traceEnd - Instant.zero) * FairnessTraffic.buildUpShare
+        let window = BackloggedService(from: Instant.zero + buildUp, to: world.traceEnd)
+        return window.costs(
+            of: fleet.requests.indices.map { id in
+                let request = fleet.requests[id]
+                return BackloggedService.Request(
+                    flow: fleet.flow(id), arrival: request.arrival, waitEnded: request.waitEnded,
+                    answered: request.state == .finished ? (request.firstToken, request.finished) : nil,
+                    promptCost: Double(request.promptTokens - request.cachedTokens),
+                    answerCost: FairnessTraffic.outputTokenWeight * Double(request.outputTokens))
+            })
     }
 }
 

@@ -5,8 +5,9 @@ import Basics
 struct FairnessTraffic {
     static let lowBand = 0
     private static let highBand = 10
-    /// How long a flood is left to build up before shares are counted.
-    static let buildUp = TimeSpan.seconds(20)
+    /// For which part of its time a flood is left to build up before shares are counted: until those have been answered
+    /// that came before there was a line.
+    static let buildUpShare = 1.0 / 3
     /// What an output token counts beside one of the prompt: the scheduler's own weight.
     static let outputTokenWeight = 2.0
     /// The share by which the aggressor may delay the others' first tokens, where the policy is Weir's.

@@ -127,8 +127,9 @@ struct Fleet {
     }
 
     /// Turns a request away for good.
-    mutating func reject(_ id: Int) {
+    mutating func reject(_ id: Int, now: Instant) {
         requests[id].state = .rejected
+        requests[id].waitEnded = requests[id].waitEnded ?? now
         if requests[id].workClass == .realtime { realtimeRejected += 1 } else { batchDropped += 1 }
     }
 
@@ -216,6 +217,7 @@ struct Fleet {
 
     /// False if the replica refuses the request for good because it could never hold it.
     private mutating func deliver(_ id: Int, to replica: Int, now: Instant) -> Bool {
+        requests[id].delivered = now
         let request = requests[id]
         let isBatch = request.workClass == .sheddable
         let hashes = id < trace.count ? trace[id].promptBlockHashes : []
@@ -226,7 +228,7 @@ struct Fleet {
         if !fits {
             note(now)
             count(id, by: -1)
-            reject(id)
+            reject(id, now: now)
         }
         return fits
     }
@@ -263,7 +265,12 @@ struct Fleet {
                 lastBatchFinish = now
             }
             return .finished(index)
-        case .admitted, .preempted:
+        case .admitted(let id, let waited):
+            // Of one that comes again after a preemption the first time counts.
+            let request = requests[Int(id)]
+            requests[Int(id)].waitEnded = request.waitEnded ?? request.delivered + waited
+            return nil
+        case .preempted:
             return nil
         }
     }

@@ -25,6 +25,10 @@ struct LabRequest {
     var tokensOut: Int32 = 0
     /// Prompt tokens that the engine had cached; known when it has finished.
     var cachedTokens: Int32 = 0
+    /// When it last reached a replica.
+    var delivered = Instant.zero
+    /// When an engine first began to compute it, or when it was turned away; nil while it waits for either.
+    var waitEnded: Instant?
     var firstToken = Instant.zero
     var finished = Instant.zero
 

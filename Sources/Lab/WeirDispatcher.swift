@@ -113,7 +113,7 @@ struct WeirDispatcher: Dispatcher {
         for action in actions {
             switch action {
             case .start(let id, let endpoint): fleet.send(Int(id), to: endpoint.index, now: now)
-            case .reject(let id, _): fleet.reject(Int(id))
+            case .reject(let id, _): fleet.reject(Int(id), now: now)
             case .callBack(let id, _): if fleet.abort(Int(id), now: now) { fleet.putBack(Int(id)) }
             }
         }
