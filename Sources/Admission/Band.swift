@@ -32,7 +32,7 @@ struct Band {
     private(set) var largest = SlotHeap()
     private var largestPositions: [Int32] = []
     private var turns: FlowTurns
-    /// Which flows are above their shares; nil where nobody asks.
+    /// Which flows are kept back; nil where nobody asks.
     private var shares: FlowShares?
     /// Flows whose turn has to wait for the others'.
     private var deferred: [Int] = []
@@ -244,19 +244,21 @@ struct Band {
 
     // MARK: Shares
 
-    /// Whether a flow has got far more than the others that ask for something.
-    mutating func isAboveShare(_ flow: String, now: Instant) -> Bool {
-        guard shares?.watchedCount ?? 0 > 0, let index = indexOfFlow[flow] ?? overflow else { return false }
+    /// Whether a flow is kept from the others because it has got far more than they.
+    mutating func standing(of flow: String, now: Instant) -> FlowStanding {
+        guard shares?.watchedCount ?? 0 > 0, let index = indexOfFlow[flow] ?? overflow else { return .free }
         judge(index, now: now)
-        return shares?.isAbove(index) ?? false
+        return shares?.standing(of: index) ?? .free
     }
 
-    /// What flows at or below their shares got of all that was started lately, 0 to 1.
+    /// What flows that are not kept back got of all that was started lately, 0 to 1.
     mutating func othersPart(now: Instant) -> Double { shares?.othersPart(now: now) ?? 1 }
 
-    /// Lets the other flows go before one that is above its share; false if they do already, or it is not.
+    /// Lets the other flows go before one that is kept back; false if they do already, or it is not.
     mutating func deferTurn(of flow: String) -> Bool {
-        guard let index = indexOfFlow[flow] ?? overflow, shares?.isAbove(index) ?? false, !turns.isBehind(index) else {
+        guard let index = indexOfFlow[flow] ?? overflow, (shares?.standing(of: index) ?? .free) != .free,
+            !turns.isBehind(index)
+        else {
             return false
         }
         turns.setBehind(index, true)

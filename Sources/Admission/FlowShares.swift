@@ -4,16 +4,18 @@ import Basics
 ///
 /// A flow is watched once it has got more than twice what the others have on average (each divided by its weight), by
 /// more than chance explains; it is watched until it asks for no more than half as much again as they get. While it is
-/// watched it is above its share whenever it is above their average. Who asks for nothing is not among the others. All
-/// steps take constant time, spread over calls.
+/// watched it is above its share whenever it is above their average; below half of that it is free, so that nobody starves
+/// by it. Who asks for nothing is not among the others. All steps take constant time, spread over calls.
 struct FlowShares {
     /// Over how many seconds is looked back; older cost counts less and less. Who has not been seen for as long asks for
     /// nothing.
     private static let horizonSeconds = 10.0
-    /// How many times the others' average makes a flow one above its share.
+    /// How many times the others' average makes a flow one that is watched.
     private static let ratio = 2.0
     /// From how many times on it goes on being watched though it asks for no more.
     private static let releaseRatio = 1.5
+    /// Up to how many times the others' average it is nevertheless free.
+    private static let freeRatio = 0.5
     /// How many standard deviations, and how many requests, are left to chance.
     private static let deviations = 3.0
 
@@ -40,7 +42,7 @@ struct FlowShares {
         var seen = Instant.zero
         var isActive = false
         var isWatched = false
-        var isAbove = false
+        var standing = FlowStanding.free
     }
 
     private var accounts: [Account] = []
@@ -49,18 +51,18 @@ struct FlowShares {
     private var links: [Link] = []
     private var activeWeight = 0.0
     private var total = RecentCost()
-    private var totalAbove = RecentCost()
+    private var totalWatched = RecentCost()
     /// The squares of what requests cost.
     private var squares = RecentCost()
-    /// How many flows are watched: no others are above their shares.
+    /// How many flows are watched: no others are kept back.
     private(set) var watchedCount = 0
 
-    func isAbove(_ flow: Int) -> Bool { accounts[flow].isAbove }
+    func standing(of flow: Int) -> FlowStanding { accounts[flow].standing }
 
-    /// What those at or below their shares got of all that was started lately, 0 to 1.
+    /// What those who are not watched got of all that was started lately, 0 to 1.
     mutating func othersPart(now: Instant) -> Double {
         let all = total.roll(now)
-        return all > 0 ? min(max(1 - totalAbove.roll(now) / all, 0), 1) : 1
+        return all > 0 ? min(max(1 - totalWatched.roll(now) / all, 0), 1) : 1
     }
 
     mutating func addFlow(_ flow: Int, weight: Double) {
@@ -73,7 +75,7 @@ struct FlowShares {
 
     mutating func removeFlow(_ flow: Int, now: Instant) {
         retire(flow)
-        set(flow, isWatched: false, isAbove: false, now: now)
+        set(flow, isWatched: false, .free, now: now)
     }
 
     /// A flow asks for something.
@@ -102,7 +104,7 @@ struct FlowShares {
         accounts[flow].cost.add(cost, now: now)
         total.add(cost, now: now)
         if cost > 0 { squares.add(cost * cost, now: now) }
-        if accounts[flow].isAbove { totalAbove.add(cost, now: now) }
+        if accounts[flow].isWatched { totalWatched.add(cost, now: now) }
         judge(flow, isWaiting: isWaiting, now: now)
     }
 
@@ -114,7 +116,7 @@ struct FlowShares {
         let own = accounts[flow].cost.roll(now)
         let otherWeight = activeWeight - (account.isActive ? account.weight : 0)
         // Sums of weights are as exact as rounding allows; no weight is as small as this.
-        guard otherWeight > 1e-9 else { return set(flow, isWatched: false, isAbove: false, now: now) }
+        guard otherWeight > 1e-9 else { return set(flow, isWatched: false, .free, now: now) }
         let all = total.roll(now)
         let average = max(0, all - own) / otherWeight
         let share = own / account.weight
@@ -122,7 +124,9 @@ struct FlowShares {
             account.isWatched
             ? isWaiting || share > Self.releaseRatio * average
             : share > Self.ratio * average + chance(average, request: all > 0 ? squares.roll(now) / all : 0)
-        set(flow, isWatched: isWatched, isAbove: isWatched && share > average, now: now)
+        let standing: FlowStanding =
+            share > average ? .aboveShare : share > Self.freeRatio * average ? .withinShare : .free
+        set(flow, isWatched: isWatched, isWatched ? standing : .free, now: now)
     }
 
     /// How far above the average chance may take a flow.
@@ -144,15 +148,13 @@ struct FlowShares {
         return flows
     }
 
-    private mutating func set(_ flow: Int, isWatched: Bool, isAbove: Bool, now: Instant) {
-        if accounts[flow].isWatched != isWatched {
-            accounts[flow].isWatched = isWatched
-            watchedCount += isWatched ? 1 : -1
-        }
-        guard accounts[flow].isAbove != isAbove else { return }
-        accounts[flow].isAbove = isAbove
+    private mutating func set(_ flow: Int, isWatched: Bool, _ standing: FlowStanding, now: Instant) {
+        accounts[flow].standing = standing
+        guard accounts[flow].isWatched != isWatched else { return }
+        accounts[flow].isWatched = isWatched
+        watchedCount += isWatched ? 1 : -1
         let own = accounts[flow].cost.roll(now)
-        totalAbove.add(isAbove ? own : -own, now: now)
+        totalWatched.add(isWatched ? own : -own, now: now)
     }
 
     private mutating func retire(_ flow: Int) {

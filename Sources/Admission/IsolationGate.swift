@@ -1,14 +1,17 @@
 public import Basics
 
-/// Lets flows that are above their shares start more only while the others hardly notice.
+/// Lets flows that have got far more than the others start only while those hardly notice.
 ///
 /// What the others would notice is how much later their first tokens come, and that has two parts. Each request that
 /// decodes makes every step longer, and a first token is a few steps away. Each prompt that is computed makes those wait
 /// that come in behind it: one that takes `s` of the engine's time and has its own first token after `T` delays whoever
-/// comes within `T` by `s`, or by what is then left of it, together `s (T - s / 2)` (the residual of an M/G/1 queue, with
-/// the time until the prompt is begun). Summed over prompts, per time, that is the mean delay of the others.
+/// comes until the queue is next empty by `s`, or by what is then left of it. Were the queue only what was there, that
+/// would be `s (T - s / 2)` in all; those who come meanwhile put it off, `1 / (1 - u)` times as long where prompts take a
+/// share `u` of the engine's time (the busy period of an M/G/1 queue: Kleinrock, "Queueing systems", 1975). Summed over
+/// prompts, per time, that is the mean delay of the others.
 ///
-/// Nor does one start where the queue is longer than the others find it on average: there are better moments.
+/// Nor does one start where the queue is longer than the others find it on average: there are better moments. That alone
+/// holds for a flow that has no more than the others have now: it is its share, but it chooses when to take it.
 ///
 /// Both parts together may reach a share of the time to first token that the others have anyway. The share is larger the
 /// less there is of the others: it is meant of all requests, so that a few do not hold up many for little.
@@ -19,14 +22,18 @@ public struct IsolationGate: Sendable {
     private static let saved = 1000.0
     /// How many of the others' answers their time to first token is averaged over.
     private static let answers = 64.0
+    /// The largest share of the time that prompts are taken to need: what is measured may be all of it for a while.
+    private static let mostBusy = 0.9
 
     private struct Place: Sendable {
-        /// Requests in flight that were above their shares when they started, and their contexts.
+        /// Requests in flight of flows that were kept back when these started, and their contexts.
         var requests = 0
         var contextTokens = 0
         /// Delay of others that prompts may still cause: milliseconds of delay times milliseconds of time.
         var allowance = 0.0
         var updated = Instant.zero
+        /// Milliseconds of prompts started per second, anybody's.
+        var prompts = RateEstimate(timeConstant: .seconds(10))
     }
 
     private let tolerance: Double
@@ -42,7 +49,7 @@ public struct IsolationGate: Sendable {
         places = Array(repeating: Place(), count: max(0, endpoints))
     }
 
-    /// A request that was not above its share had its first token.
+    /// A request of a flow that is not kept back had its first token.
     ///
     /// - Parameters:
     ///   - ttftMilliseconds: how long after it was sent.
@@ -59,18 +66,20 @@ public struct IsolationGate: Sendable {
         )
     }
 
-    /// Whether a request of a flow above its share may start at an endpoint.
+    /// Whether a request may start at an endpoint.
     ///
     /// - Parameters:
+    ///   - standing: how its flow stands to the others.
     ///   - contextTokens: the mean context of the request.
     ///   - queueMilliseconds: what its first token would wait for there beside its own prompt.
     ///   - model: the endpoint's step time.
     ///   - othersPart: what the others get of all that is started, 0 to 1.
     public mutating func mayStart(
-        at endpoint: Int, contextTokens: Int, queueMilliseconds: Double, model: StepTimeModel, othersPart: Double,
-        now: Instant
+        at endpoint: Int, standing: FlowStanding, contextTokens: Int, queueMilliseconds: Double, model: StepTimeModel,
+        othersPart: Double, now: Instant
     ) -> Bool {
-        guard let others, othersPart > 0 else { return true }
+        guard standing != .free, let others, othersPart > 0 else { return true }
+        if standing == .withinShare { return queueMilliseconds <= others.queue }
         let tolerated = tolerance * others.ttft / othersPart
         let place = places[endpoint]
         func delay(_ requests: Int, _ contextTokens: Int) -> Double {
@@ -86,17 +95,27 @@ public struct IsolationGate: Sendable {
             && delay(place.requests + 1, place.contextTokens + contextTokens) <= tolerated
     }
 
-    /// Such a request starts.
+    /// Anybody's request starts.
+    ///
+    /// - Parameter prefillMilliseconds: how long the engine computes its prompt.
+    public mutating func promptStarted(at endpoint: Int, prefillMilliseconds: Double, now: Instant) {
+        guard prefillMilliseconds.isFinite else { return }
+        places[endpoint].prompts.add(max(0, prefillMilliseconds), now: now)
+    }
+
+    /// A request of a flow that is kept from the others starts.
     ///
     /// - Parameters:
     ///   - prefillMilliseconds: how long the engine computes its prompt.
     ///   - ttftMilliseconds: when its first token is expected, from now.
     public mutating func started(
-        at endpoint: Int, contextTokens: Int, prefillMilliseconds: Double, ttftMilliseconds: Double
+        at endpoint: Int, contextTokens: Int, prefillMilliseconds: Double, ttftMilliseconds: Double, now: Instant
     ) {
         places[endpoint].requests += 1
         places[endpoint].contextTokens += contextTokens
-        let delay = prefillMilliseconds * max(ttftMilliseconds - prefillMilliseconds / 2, prefillMilliseconds / 2)
+        let busy = min(places[endpoint].prompts.perSecond(now: now) / 1000, Self.mostBusy)
+        let delay =
+            prefillMilliseconds * max(ttftMilliseconds - prefillMilliseconds / 2, prefillMilliseconds / 2) / (1 - busy)
         if delay.isFinite { places[endpoint].allowance -= delay }
     }
 

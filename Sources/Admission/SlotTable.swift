@@ -52,7 +52,9 @@ struct SlotTable {
     /// Where a request is, or where it would be.
     private func position(of id: UInt64) -> Int {
         var position = home(of: id)
-        while entries[position].slot >= 0, entries[position].id != id { position = (position + 1) & (entries.count - 1) }
+        while entries[position].slot >= 0, entries[position].id != id {
+            position = (position + 1) & (entries.count - 1)
+        }
         return position
     }
 

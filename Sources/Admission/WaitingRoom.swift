@@ -163,17 +163,17 @@ public struct WaitingRoom: Sendable {
         return Choice(slot: slot, band: index, passed: owed == nil ? nil : highest)
     }
 
-    /// Whether a flow has got far more than the others of its band that ask for something, so that they go first; never
-    /// without an `AdmissionConfiguration.isolationTolerance`.
-    public mutating func isAboveShare(flow: String, priority: Int, now: Instant) -> Bool {
+    /// Whether a flow is kept from the others of its band because it has got far more than they; never without an
+    /// `AdmissionConfiguration.isolationTolerance`.
+    public mutating func standing(ofFlow flow: String, priority: Int, now: Instant) -> FlowStanding {
         guard configuration.isolationTolerance != nil, let index = band(of: priority, create: false) else {
-            return false
+            return .free
         }
-        return bands[index].isAboveShare(flow, now: now)
+        return bands[index].standing(of: flow, now: now)
     }
 
-    /// Lets the other flows of a band go before one that is above its share and may not start now, until `resumeTurns`;
-    /// false if they do already, or it is not above its share.
+    /// Lets the other flows of a band go before one that is kept back and may not start now, until `resumeTurns`; false
+    /// if they do already, or it is not kept back.
     public mutating func deferTurn(flow: String, priority: Int) -> Bool {
         guard let index = band(of: priority, create: false), bands[index].deferTurn(of: flow) else { return false }
         hasDeferred = true
@@ -187,7 +187,7 @@ public struct WaitingRoom: Sendable {
         hasDeferred = false
     }
 
-    /// What those flows of a band that are not above their shares got of all that was started lately, 0 to 1.
+    /// What those flows of a band that are not watched for having got too much got of all that was started lately, 0 to 1.
     public mutating func othersPart(priority: Int, now: Instant) -> Double {
         band(of: priority, create: false).map { bands[$0].othersPart(now: now) } ?? 1
     }

@@ -45,7 +45,8 @@ struct BackloggedService {
     /// What of a request was served in the window.
     private func cost(of request: Request) -> Double {
         guard let begun = request.waitEnded, let answered = request.answered else { return 0 }
-        return request.promptCost * part(begun, answered.first) + request.answerCost * part(answered.first, answered.last)
+        return request.promptCost * part(begun, answered.first) + request.answerCost
+            * part(answered.first, answered.last)
     }
 
     /// The part of a stretch of time that lies in the window, 0 to 1.

@@ -11,7 +11,7 @@ extension Scenario {
 extension Lab {
     /// What `prefix` multiplies the rate of its trace by: from quiet to where round robin falls behind.
     private static let prefixLoads = [1.0, 1.5, 1.75, 2, 2.25]
-    private static let fairnessDuration = TimeSpan.seconds(180)
+    private static let fairnessDuration = TimeSpan.seconds(600)
 
     static func runRouting(
         _ scenario: Scenario, policies: [Policy], options: LabOptions, files: LabFiles, engine: EngineConfiguration,

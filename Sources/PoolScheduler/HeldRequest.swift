@@ -33,8 +33,8 @@ struct HeldRequest {
     /// What it takes up: where it runs, once it is placed, and without any cached prompt until then.
     var demand: RequestDemand
     var placement: Placement?
-    /// The context with which it is counted where it runs because its flow was above its share; nil if it was not.
-    var contextAboveShare: Int?
+    /// The context with which it is counted where it runs because its flow was kept back; nil if it was not.
+    var contextKeptBack: Int?
     /// Endpoints that failed before answering; not tried again for this request.
     var failedEndpoints: [EndpointID] = []
 

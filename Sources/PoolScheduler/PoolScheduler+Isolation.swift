@@ -9,7 +9,8 @@ extension PoolScheduler {
     /// Takes the endpoints off the list where a request of such a flow would delay the others too much. `table` is about
     /// the request.
     mutating func isolate(_ entry: HeldRequest, now: Instant) {
-        guard isAboveShare(entry, now: now) else { return }
+        let standing = standing(of: entry, now: now)
+        guard standing != .free else { return }
         let part = room.othersPart(priority: entry.request.priority, now: now)
         for index in endpoints.indices where table.isCandidate[index] {
             let prefill = prefillMilliseconds(table.uncachedTokens(of: entry.routing, at: index), at: index)
@@ -17,37 +18,39 @@ extension PoolScheduler {
             let model = endpoints[index].capacity.stepTime
             table.isCandidate[index] =
                 isolation?.mayStart(
-                    at: index, contextTokens: entry.demand.meanContextTokens, queueMilliseconds: queue, model: model,
-                    othersPart: part, now: now) ?? true
+                    at: index, standing: standing, contextTokens: entry.demand.meanContextTokens,
+                    queueMilliseconds: queue, model: model, othersPart: part, now: now) ?? true
         }
     }
 
-    /// Counts a request that has just been placed as one above its flow's share, if it is.
+    /// Counts a request that has just been placed as one of a flow that is kept back, if it is.
     mutating func noteIsolation(at place: Dictionary<UInt64, HeldRequest>.Index, now: Instant) {
         let entry = held.values[place]
-        guard let placement = entry.placement, isAboveShare(entry, now: now) else {
-            held.values[place].contextAboveShare = nil
+        guard isolation != nil, let placement = entry.placement else { return }
+        let index = placement.endpoint.index
+        let prefill = prefillMilliseconds(entry.demand.uncachedPromptTokens, at: index)
+        isolation?.promptStarted(at: index, prefillMilliseconds: prefill, now: now)
+        guard standing(of: entry, now: now) != .free else {
+            held.values[place].contextKeptBack = nil
             return
         }
-        let index = placement.endpoint.index
         let context = entry.demand.meanContextTokens
-        let prefill = prefillMilliseconds(entry.demand.uncachedPromptTokens, at: index)
-        held.values[place].contextAboveShare = context
+        held.values[place].contextKeptBack = context
         isolation?.started(
             at: index, contextTokens: context, prefillMilliseconds: prefill,
-            ttftMilliseconds: placement.predictedTTFTMilliseconds)
+            ttftMilliseconds: placement.predictedTTFTMilliseconds, now: now)
     }
 
-    /// Notes the time to first token of a real-time request that was not above its flow's share.
+    /// Notes the time to first token of a real-time request of a flow that is not kept back.
     mutating func noteOthersAnswer(_ entry: HeldRequest, at index: Int, ttftMilliseconds: Double) {
-        guard isolation != nil, entry.workClass == .realtime, entry.contextAboveShare == nil else { return }
+        guard isolation != nil, entry.workClass == .realtime, entry.contextKeptBack == nil else { return }
         let prefill = prefillMilliseconds(entry.demand.uncachedPromptTokens, at: index)
         isolation?.othersAnswered(ttftMilliseconds: ttftMilliseconds, prefillMilliseconds: prefill)
     }
 
-    private mutating func isAboveShare(_ entry: HeldRequest, now: Instant) -> Bool {
-        isolation != nil && entry.workClass == .realtime
-            && room.isAboveShare(flow: entry.request.flow, priority: entry.request.priority, now: now)
+    private mutating func standing(of entry: HeldRequest, now: Instant) -> FlowStanding {
+        guard isolation != nil, entry.workClass == .realtime else { return .free }
+        return room.standing(ofFlow: entry.request.flow, priority: entry.request.priority, now: now)
     }
 
     private func prefillMilliseconds(_ tokens: Int, at index: Int) -> Double {

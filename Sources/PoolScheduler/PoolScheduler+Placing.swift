@@ -226,7 +226,7 @@ extension PoolScheduler {
             entry.demand, entry.workClass, hadFirstToken: placement.firstToken != nil,
             endpoints[index].capacity.stepTime, now: now)
         if placement.firstToken == nil { predictor.withdrew(id, endpoint: index, now: now) }
-        if let context = entry.contextAboveShare { isolation?.ended(at: index, contextTokens: context) }
+        if let context = entry.contextKeptBack { isolation?.ended(at: index, contextTokens: context) }
         ledgers[index].removeTPOTLimit(entry.request.tpotLimitMilliseconds)
         if entry.workClass == .sheddable { ledgers[index].endedSheddable(id) }
     }

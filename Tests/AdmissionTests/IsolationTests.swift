@@ -24,7 +24,11 @@ import Testing
     }
 
     private func isAbove(_ room: inout WaitingRoom, _ flow: String, at seconds: Double) -> Bool {
-        room.isAboveShare(flow: flow, priority: 0, now: Instant(seconds: seconds))
+        standing(&room, flow, at: seconds) == .aboveShare
+    }
+
+    private func standing(_ room: inout WaitingRoom, _ flow: String, at seconds: Double) -> FlowStanding {
+        room.standing(ofFlow: flow, priority: 0, now: Instant(seconds: seconds))
     }
 
     @Test func aFlowThatGetsTenTimesAsMuchAsTheOthersIsAboveItsShareAndTheyAreNot() {
@@ -70,10 +74,30 @@ import Testing
         var room = room()
         run(&room, ["a": 1, "b": 1, "heavy": 10], from: 0, seconds: 30)
         run(&room, ["a": 1, "b": 1], from: 30, seconds: 25)
-        #expect(!isAbove(&room, "heavy", at: 55))
+        #expect(standing(&room, "heavy", at: 55) == .free)
         // One request more than the others have does not make it a heavy one again.
         run(&room, ["heavy": 2], from: 55, seconds: 1)
         #expect(!isAbove(&room, "heavy", at: 56))
+    }
+
+    @Test func whoAsksForMoreIsKeptBackAsLongAsItHasAtLeastHalfOfWhatTheOthersHave() {
+        var room = room()
+        run(&room, ["a": 1, "b": 1, "heavy": 10], from: 0, seconds: 30)
+        _ = room.admit(request(1, flow: "heavy", at: 30))
+        // The others go on, it gets nothing: its part, ten times theirs, is halved every 7 s.
+        var seen: [FlowStanding] = []
+        for second in 30..<80 {
+            run(&room, ["a": 1, "b": 1], from: Double(second), seconds: 1)
+            let now = standing(&room, "heavy", at: Double(second + 1))
+            if seen.last != now { seen.append(now) }
+        }
+        #expect(seen == [.aboveShare, .withinShare, .free])
+        // 1000 tokens a second, forgotten over 10 s, are 10 000 for each of the others.
+        for (tokens, expected) in [(6000, FlowStanding.withinShare), (8000, .aboveShare)] {
+            room.dispatchedWithoutWaiting(
+                request(0, flow: "heavy", at: 80, input: tokens), now: Instant(seconds: 80))
+            #expect(standing(&room, "heavy", at: 80) == expected)
+        }
     }
 
     @Test func whoIsAboveItsShareCanBeMadeToWaitBehindAllWhoAreNot() {
@@ -103,10 +127,17 @@ import Testing
     }
 
     private func mayStart(
-        _ gate: inout IsolationGate, at seconds: Double, context: Int = 1000, queue: Double = 10, part: Double = 0.5
+        _ gate: inout IsolationGate, _ standing: FlowStanding = .aboveShare, at seconds: Double, context: Int = 1000,
+        queue: Double = 10, part: Double = 0.5
     ) -> Bool {
         gate.mayStart(
-            at: 0, contextTokens: context, queueMilliseconds: queue, model: model, othersPart: part,
+            at: 0, standing: standing, contextTokens: context, queueMilliseconds: queue, model: model, othersPart: part,
+            now: Instant(seconds: seconds))
+    }
+
+    private func start(_ gate: inout IsolationGate, at seconds: Double, prefill: Double = 0, ttft: Double = 10) {
+        gate.started(
+            at: 0, contextTokens: 1000, prefillMilliseconds: prefill, ttftMilliseconds: ttft,
             now: Instant(seconds: seconds))
     }
 
@@ -115,7 +146,7 @@ import Testing
         // A request and its 1000 tokens of context are 2 ms per step, 4 ms per first token: five make 20.
         for _ in 0..<5 {
             #expect(mayStart(&gate, at: 1))
-            gate.started(at: 0, contextTokens: 1000, prefillMilliseconds: 0, ttftMilliseconds: 10)
+            start(&gate, at: 1)
         }
         #expect(!mayStart(&gate, at: 2))
         #expect(mayStart(&gate, at: 2, part: 0.25), "with fewer others more is tolerated")
@@ -128,15 +159,39 @@ import Testing
         #expect(mayStart(&gate, at: 10))
         // Saved: 20 ms x 1 s. This one costs 100 x (350 - 50) = 30 000 and leaves -10 000; its decode takes 4 of the
         // 20 ms. So 16 ms per ms make up for it in 625 ms.
-        gate.started(at: 0, contextTokens: 1000, prefillMilliseconds: 100, ttftMilliseconds: 350)
+        start(&gate, at: 10, prefill: 100, ttft: 350)
         #expect(!mayStart(&gate, at: 10.62))
         #expect(mayStart(&gate, at: 10.63))
+    }
+
+    @Test func aPromptDelaysLongerTheMoreOthersFollowIt() {
+        var gate = gate()
+        // For a minute half of the time goes into prompts: twice as long until the queue is empty again. So the same prompt
+        // costs 60 000 and leaves -40 000, which 16 ms per ms make up for in 2.5 s.
+        for tick in 0..<600 {
+            gate.promptStarted(at: 0, prefillMilliseconds: 50, now: Instant(seconds: Double(tick) / 10))
+        }
+        #expect(mayStart(&gate, at: 60))
+        start(&gate, at: 60, prefill: 100, ttft: 350)
+        #expect(!mayStart(&gate, at: 62.3))
+        #expect(mayStart(&gate, at: 62.7))
     }
 
     @Test func itStartsWhereTheQueueIsNoLongerThanTheOthersFindIt() {
         var gate = gate()
         #expect(mayStart(&gate, at: 1, queue: 60))
         #expect(!mayStart(&gate, at: 1, queue: 61))
+    }
+
+    @Test func whoHasNoMoreThanTheOthersNeedsNoMoreThanAShortQueue() {
+        var gate = gate()
+        start(&gate, at: 10, prefill: 1000, ttft: 2000)
+        for (standing, mayStartAt60, mayStartAt61) in [
+            (FlowStanding.aboveShare, false, false), (.withinShare, true, false), (.free, true, true),
+        ] {
+            #expect(mayStart(&gate, standing, at: 10, queue: 60) == mayStartAt60)
+            #expect(mayStart(&gate, standing, at: 10, queue: 61) == mayStartAt61)
+        }
     }
 
     @Test func withoutOthersThereIsNothingToKeepFrom() {

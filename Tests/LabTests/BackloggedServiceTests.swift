@@ -49,7 +49,8 @@ import Testing
     }
 
     @Test func whoIsTurnedAwayAfterAWaitHasWaitedAndGotNothing() {
-        #expect(window.costs(of: [request("away", 0, waitsUntil: 30), request("other", 0, waitsUntil: nil)]) == [0, 0])
+        #expect(
+            window.costs(of: [request("away", 0, waitsUntil: 30), request("other", 0, waitsUntil: nil)]) == [0, 0])
     }
 
     @Test(arguments: UInt64(1)...20)
