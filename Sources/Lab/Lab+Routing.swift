@@ -11,7 +11,8 @@ extension Scenario {
 extension Lab {
     /// What `prefix` multiplies the rate of its trace by: from quiet to where round robin falls behind.
     private static let prefixLoads = [1.0, 1.5, 1.75, 2, 2.25]
-    private static let fairnessDuration = TimeSpan.seconds(600)
+    /// The 99th percentile of some ten requests a second moves by several per cent from one ten minutes to the next.
+    private static let fairnessDuration = TimeSpan.seconds(1800)
 
     static func runRouting(
         _ scenario: Scenario, policies: [Policy], options: LabOptions, files: LabFiles, engine: EngineConfiguration,
