@@ -37,11 +37,11 @@ struct PredictionPhysics {
     private var prompts: [[Prompt]]
     private var noise: SeededGenerator
 
-    init(replicas: Int, seed: UInt64) {
+    init(replicas: Int, seed: UInt64, stepBudgetTokens: Int = 2048) {
         let configuration = EngineConfiguration(
             stepTime: Law.reference.step, kvBlocks: Self.kvTokens / Self.blockTokens, apiMilliseconds: 0,
             maxSequences: 256,
-            maxBatchedTokens: 2048, blockSizeTokens: Self.blockTokens)
+            maxBatchedTokens: stepBudgetTokens, blockSizeTokens: Self.blockTokens)
         engines = (0..<replicas).map { _ in Engine(configuration: configuration, emitsEveryToken: true) }
         prompts = Array(repeating: [], count: replicas)
         stepEnds = Array(repeating: nil, count: replicas)

@@ -76,8 +76,8 @@ public struct PredictionWorld {
     private var expectedHits = 0
     private var staleHits = 0
 
-    private init(seed: UInt64) {
-        physics = PredictionPhysics(replicas: Self.replicas, seed: seed)
+    private init(seed: UInt64, stepBudgetTokens: Int) {
+        physics = PredictionPhysics(replicas: Self.replicas, seed: seed, stepBudgetTokens: stepBudgetTokens)
         predictor = LatencyPredictor(endpointClasses: Array(repeating: 0, count: Self.replicas), prior: nil)
     }
 
@@ -87,9 +87,11 @@ public struct PredictionWorld {
     ///   - requests: how many; nil for the usual number.
     ///   - swapsTo: the engine preset that all engines become when half of the traffic has arrived; nil for no change.
     ///   - bar: what the rolling error is to come back under then.
+    ///   - stepBudgetTokens: tokens per step of the engines, which the predictor is not told.
     /// - Throws: `LabError.unknownEngine` for an unknown preset.
     public static func run(
-        load: PredictionLoad, seed: UInt64, requests: Int? = nil, swapsTo preset: String? = nil, bar: Double = 0.12
+        load: PredictionLoad, seed: UInt64, requests: Int? = nil, swapsTo preset: String? = nil, bar: Double = 0.12,
+        stepBudgetTokens: Int = 2048
     ) throws(LabError) -> PredictionFindings {
         var swap: PredictionPhysics.Law?
         if let preset {
@@ -101,7 +103,7 @@ public struct PredictionWorld {
                 step: engine.stepTime,
                 perAttentionMilliseconds: share * engine.stepTime.perPrefillTokenMilliseconds)
         }
-        var world = PredictionWorld(seed: seed)
+        var world = PredictionWorld(seed: seed, stepBudgetTokens: stepBudgetTokens)
         let swappedAt = world.run(
             requestsPerSecond: load.requestsPerSecond, requests: requests ?? load.requests, seed: seed, swap: swap)
         return PredictionFindings(

@@ -178,7 +178,8 @@ extension PoolScheduler {
             endpoint: endpoint, started: now, atStart: reading, lastHeard: reading, cachedPromptTokens: cached,
             cachedBlocks: Int(table.cachedBlocks[index]), ageShare: ageShare,
             features: features, predictedTTFTMilliseconds: predictor.ttftMilliseconds(endpoint: index, features))
-        predictor.sent(id, endpoint: index, features: features, now: now)
+        predictor.sent(
+            id, endpoint: index, features: features, showsFirstToken: held.values[place].request.streams, now: now)
         noteIsolation(at: place, now: now)
         let entry = held.values[place]
         ledgers[index].addTPOTLimit(entry.request.tpotLimitMilliseconds)

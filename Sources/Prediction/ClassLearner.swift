@@ -63,8 +63,10 @@ struct ClassLearner: Sendable {
     /// - Parameters:
     ///   - outcome: with the endpoint's own correction taken off.
     ///   - ratio: the true outcome over what was predicted.
+    ///   - isKnownMiss: `missed` has told already that the 0.9 quantile did not hold.
     mutating func observeFirstToken(
-        _ features: LatencyFeatures, outcome: Double, ratio: Double, stepBudget: Double, now: Instant
+        _ features: LatencyFeatures, outcome: Double, ratio: Double, isKnownMiss: Bool, stepBudget: Double,
+        now: Instant
     ) {
         if drift.observe(naturalLogarithm(ratio)) {
             driftsUntil = now + Self.driftSpan
@@ -82,8 +84,19 @@ struct ClassLearner: Sendable {
             model.single = single.coefficients
         }
         let depth = LatencyBasis.depth(features, steps: steps)
-        ttftRatios[depth].observe(ratio, usedFactor: Double(features.ttftP90Factor))
+        ttftRatios[depth].observe(
+            ratio, usedFactor: Double(features.ttftP90Factor), isKnownMiss: isKnownMiss)
         model.ttftP90Factors[depth] = Float(ttftRatios[depth].factors[0])
+    }
+
+    /// So many times to first token are certain to exceed the predicted 0.9 quantile, though they are not known yet.
+    ///
+    /// - Parameter counts: by depth of the queue.
+    mutating func missed(_ counts: InlineArray<6, Int>) {
+        for depth in 0..<LatencyBasis.depths where counts[depth] > 0 {
+            ttftRatios[depth].missed(counts[depth])
+            model.ttftP90Factors[depth] = Float(ttftRatios[depth].factors[0])
+        }
     }
 
     /// Learns from the steps in a stretch of an answer.

@@ -21,15 +21,23 @@ struct ConformalRatios: Sendable {
     private var steered = [0.0, 0.0, 0.0]
     private(set) var factors = ConformalRatios.unlearned
 
+    /// Outcomes are awaited that are certain to lie above the 0.9 quantile of their predictions, as more time has passed
+    /// already. The ratios are counted when they are known.
+    mutating func missed(_ count: Int) {
+        for _ in 0..<count { steer(0, isMissed: true) }
+        guard sorted.count >= Self.fewest else { return }
+        factors[0] = quantile(Self.levels[0]) * exponential(steered[0])
+    }
+
     /// Counts a ratio.
     ///
-    /// - Parameter usedFactor: the 0.9 quantile at the time of the prediction.
-    mutating func observe(_ ratio: Double, usedFactor: Double) {
+    /// - Parameters:
+    ///   - usedFactor: the 0.9 quantile at the time of the prediction.
+    ///   - isKnownMiss: it has been told by `missed` already that the ratio lies above that.
+    mutating func observe(_ ratio: Double, usedFactor: Double, isKnownMiss: Bool = false) {
         guard ratio.isFinite, ratio > 0 else { return }
-        for index in Self.levels.indices {
-            let missed = ratio > (index == 0 ? usedFactor : factors[index]) ? 1.0 : 0.0
-            let change = Self.stepSize * (missed - (1 - Self.levels[index]))
-            steered[index] = min(max(steered[index] + change, -1), 1.5)
+        for index in Self.levels.indices where !(index == 0 && isKnownMiss) {
+            steer(index, isMissed: ratio > (index == 0 ? usedFactor : factors[index]))
         }
         let value = Float(ratio)
         if recent.count < Self.window {
@@ -43,6 +51,11 @@ struct ConformalRatios: Sendable {
         sorted.insert(value, at: position(of: value))
         guard sorted.count >= Self.fewest else { return }
         for index in Self.levels.indices { factors[index] = quantile(Self.levels[index]) * exponential(steered[index]) }
+    }
+
+    private mutating func steer(_ index: Int, isMissed: Bool) {
+        let change = knob(4, Self.stepSize) * ((isMissed ? 1 : 0) - (1 - Self.levels[index]))
+        steered[index] = min(max(steered[index] + change, -1), 1.5)
     }
 
     /// The factor of any quantile: one that is kept ready if it is that, else that of the window.

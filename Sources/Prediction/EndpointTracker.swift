@@ -21,9 +21,12 @@ struct EndpointTracker: Sendable {
     let classIndex: Int
     var backlog = PrefillBacklog()
     var law = StepLaw()
+    /// Prompt tokens that fit in a step beside what is decoded.
+    var budget = 2048.0
     /// Tokens of KV cache for everything that the gateway knows of; infinite while the endpoint has not reported any.
     var kvRoom = Double.infinity
     var stretches = StepStretches()
+    var deadlines = FirstTokenDeadlines()
     /// The logarithm of how much slower it is than its class.
     private(set) var logCorrection = 0.0
     private var drift = DriftDetector(threshold: EndpointTracker.alarmThreshold)

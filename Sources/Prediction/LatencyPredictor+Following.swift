@@ -7,15 +7,25 @@ extension LatencyPredictor {
     private static let strangeSteps = 4.0
 
     /// A request was sent, with the features that it had just before.
-    public mutating func sent(_ id: UInt64, endpoint: Int, features: LatencyFeatures, now: Instant) {
+    ///
+    /// - Parameter showsFirstToken: whether its first token will be seen when it comes, as in answers that stream.
+    public mutating func sent(
+        _ id: UInt64, endpoint: Int, features: LatencyFeatures, showsFirstToken: Bool = true, now: Instant
+    ) {
         guard trackers.indices.contains(endpoint) else { return }
+        hearMisses(endpoint, now: now)
+        if showsFirstToken {
+            let ninetieth = ttftMilliseconds(endpoint: endpoint, features) * Double(features.ttftP90Factor)
+            trackers[endpoint].deadlines.sent(
+                id, passesAt: now + .milliseconds(min(ninetieth, Self.longestMilliseconds)), depth: depth(features))
+        }
         renewLaw(endpoint, features, now: now)
         let uncached = max(1, Double(features.uncachedTokens))
         trackers[endpoint].backlog.sent(
             id, uncachedTokens: uncached,
             precedingTokens: max(0, Double(features.attention) / uncached - uncached / 2).rounded(),
             isIdle: features.decodingRequests + features.awaitingRequests == 0, law: trackers[endpoint].law,
-            budget: budget(features), now: now)
+            budget: trackers[endpoint].budget, now: now)
         views[endpoint].take(trackers[endpoint].backlog)
     }
 
@@ -24,7 +34,9 @@ extension LatencyPredictor {
         _ id: UInt64, endpoint: Int, outputTokens: Int, decodingRequests: Int, contextTokens: Int, now: Instant
     ) {
         guard trackers.indices.contains(endpoint) else { return }
-        trackers[endpoint].backlog.tokenSeen(law: trackers[endpoint].law, budget: stepBudget, now: now)
+        hearMisses(endpoint, now: now)
+        trackers[endpoint].backlog.tokenSeen(
+            law: trackers[endpoint].law, budget: trackers[endpoint].budget, now: now)
         views[endpoint].take(trackers[endpoint].backlog)
         let backlog = trackers[endpoint].backlog
         trackers[endpoint].stretches.loads(
@@ -33,8 +45,11 @@ extension LatencyPredictor {
         guard
             var sample = trackers[endpoint].stretches.progressed(
                 id, outputTokens: outputTokens, prefillTokens: backlog.totalTokens, attention: backlog.totalAttention,
-                now: now)
+                caughtUp: backlog.totalCaughtUp, now: now)
         else { return }
+        if knob(1, 0) > 0, sample.prefillTokens > (sample.steps + knob(1, 0) - 1) * trackers[endpoint].budget { return }
+        if knob(2, 0) > 0, sample.caughtUp > knob(2, 0) * trackers[endpoint].budget { return }
+        if knob(3, 0) > 0, trackers[endpoint].kvRoom - sample.contextTokens < trackers[endpoint].backlog.computedTokens + knob(3, 0) * stepBudget { return }
         let classIndex = trackers[endpoint].classIndex
         let expected = sample.steps * models[classIndex].constants.milliseconds(sample)
         let correction = views[endpoint].correction
@@ -57,6 +72,7 @@ extension LatencyPredictor {
         endpoint: Int, kvUsage: Double, kvTokens: Int, contextTokens: Int, now: Instant
     ) {
         guard trackers.indices.contains(endpoint), kvTokens > 0, (0...1).contains(kvUsage) else { return }
+        hearMisses(endpoint, now: now)
         rollIfOverdue(endpoint, now: now)
         let capacity = Self.count(kvTokens)
         let context = max(0, Self.count(contextTokens) - views[endpoint].waitingContextTokens)
@@ -72,13 +88,14 @@ extension LatencyPredictor {
         views[endpoint].kvRoom = trackers[endpoint].kvRoom
         guard (room - known).magnitude > Self.strangeSteps * stepBudget else { return }
         trackers[endpoint].backlog.correct(
-            by: known - room, law: trackers[endpoint].law, budget: stepBudget, now: now)
+            by: known - room, law: trackers[endpoint].law, budget: trackers[endpoint].budget, now: now)
         views[endpoint].take(trackers[endpoint].backlog)
     }
 
     /// A request left an endpoint without a first token.
     public mutating func withdrew(_ id: UInt64, endpoint: Int, now: Instant) {
         guard trackers.indices.contains(endpoint) else { return }
+        _ = trackers[endpoint].deadlines.remove(id)
         trackers[endpoint].backlog.withdrew(id)
         views[endpoint].take(trackers[endpoint].backlog)
     }
@@ -89,5 +106,17 @@ extension LatencyPredictor {
         let classIndex = trackers[endpoint].classIndex
         trackers[endpoint] = EndpointTracker(classIndex: classIndex)
         views[endpoint] = EndpointView(trackers[endpoint], correction: 1)
+    }
+
+    /// Tells the class of requests that wait longer than the 0.9 quantile of their predictions: that it did not hold is
+    /// certain now, and in a queue that grows the first tokens themselves come too late to steer by.
+    mutating func hearMisses(_ endpoint: Int, now: Instant) {
+        guard trackers[endpoint].deadlines.hasPassed(now: now) else { return }
+        let counts = trackers[endpoint].deadlines.takePassed(now: now)
+        let classIndex = trackers[endpoint].classIndex
+        if learners.count > 1 { pool.missed(counts) }
+        guard isTelling(endpoint, of: classIndex, now: now) else { return }
+        learners[classIndex].missed(counts)
+        models[classIndex] = learners[classIndex].model
     }
 }

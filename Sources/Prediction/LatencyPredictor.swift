@@ -160,7 +160,10 @@ public struct LatencyPredictor: Sendable {
         now: Instant
     ) {
         guard trackers.indices.contains(endpoint) else { return }
-        trackers[endpoint].backlog.firstToken(id, law: trackers[endpoint].law, budget: stepBudget, now: now)
+        let isKnownMiss = trackers[endpoint].deadlines.remove(id)
+        hearMisses(endpoint, now: now)
+        trackers[endpoint].backlog.firstToken(
+            id, law: trackers[endpoint].law, budget: trackers[endpoint].budget, now: now)
         views[endpoint].take(trackers[endpoint].backlog)
         guard let ratio = Self.ratio(milliseconds, over: predictedMilliseconds) else { return }
         trackers[endpoint].ttft.observe(
@@ -174,11 +177,11 @@ public struct LatencyPredictor: Sendable {
             correct(endpoint, logError: naturalLogarithm(ratio), now: now)
         }
         if learners.count > 1 {
-            pool.observeFirstToken(features, outcome: milliseconds, ratio: ratio, stepBudget: stepBudget, now: now)
+            pool.observeFirstToken(features, outcome: milliseconds, ratio: ratio, isKnownMiss: isKnownMiss, stepBudget: stepBudget, now: now)
         }
         guard isTelling(endpoint, of: classIndex, now: now) else { return }
         learners[classIndex].observeFirstToken(
-            features, outcome: outcome, ratio: ratio, stepBudget: stepBudget, now: now)
+            features, outcome: outcome, ratio: ratio, isKnownMiss: isKnownMiss, stepBudget: stepBudget, now: now)
         models[classIndex] = learners[classIndex].model
         renewLaw(endpoint, features, now: now)
     }
@@ -312,7 +315,7 @@ extension LatencyPredictor {
 
     @inline(never)
     private mutating func roll(_ index: Int, now: Instant) {
-        trackers[index].backlog.roll(law: trackers[index].law, budget: stepBudget, now: now)
+        trackers[index].backlog.roll(law: trackers[index].law, budget: trackers[index].budget, now: now)
         views[index].take(trackers[index].backlog)
     }
 
@@ -322,14 +325,12 @@ extension LatencyPredictor {
         trackers[endpoint].law = models[trackers[endpoint].classIndex].constants.law(
             decodingRequests: Double(features.decodingRequests), contextTokens: Double(features.contextTokens),
             correction: views[endpoint].correction)
+        trackers[endpoint].budget = knob(0, 1) > 0 ? LatencyBasis.prefillBudget(
+            stepBudget: stepBudget, decodes: Double(features.decodingRequests)) : stepBudget
         trackers[endpoint].law.roomTokens = trackers[endpoint].kvRoom - Double(features.contextTokens)
     }
 
-    func budget(_ features: LatencyFeatures) -> Double {
-        LatencyBasis.prefillBudget(stepBudget: stepBudget, decodes: Double(features.decodingRequests))
-    }
-
-    private func depth(_ features: LatencyFeatures) -> Int {
+    func depth(_ features: LatencyFeatures) -> Int {
         LatencyBasis.depth(features, steps: LatencyBasis.steps(features, stepBudget: stepBudget))
     }
 }

@@ -42,6 +42,7 @@ struct PrefillBacklog: Sendable {
     /// All tokens and attention work that were ever computed here.
     private(set) var totalTokens = 0.0
     private(set) var totalAttention = 0.0
+    private(set) var totalCaughtUp = 0.0
     /// The lengths of the listed prompts, summed.
     private(set) var waitingContextTokens = 0.0
     /// Uncached tokens sent lately, per millisecond, as of `arrivalsAt`.
@@ -77,7 +78,10 @@ struct PrefillBacklog: Sendable {
     mutating func firstToken(_ id: UInt64, law: StepLaw, budget: Double, now: Instant) {
         boundary(law: law, budget: budget, now: now)
         if let index = prompts.firstIndex(where: { $0.id == id }) {
-            for earlier in 0...index { take(prompts[earlier].remainingTokens, from: earlier) }
+            for earlier in 0...index {
+                totalCaughtUp += prompts[earlier].remainingTokens
+                take(prompts[earlier].remainingTokens, from: earlier)
+            }
             remove(index)
         }
         begin(now, law: law, budget: budget)
@@ -180,6 +184,7 @@ struct PrefillBacklog: Sendable {
         prompts[index].remainingTokens += lost
         prompts[index].precedingTokens -= lost
         remainingAttention += prompts[index].attention
+        totalCaughtUp += lost
         remainingTokens += lost
         computedTokens -= lost
     }

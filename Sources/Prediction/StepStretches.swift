@@ -11,6 +11,7 @@ struct StepStretches: Sendable {
         var contextTime: Double
         var prefillTokens: Double
         var attention: Double
+        var caughtUp: Double
     }
 
     private static let mostProbes = 8
@@ -45,11 +46,11 @@ struct StepStretches: Sendable {
     ///   - prefillTokens: prompt tokens that the endpoint has computed, ever.
     ///   - attention: their attention work.
     mutating func progressed(
-        _ id: UInt64, outputTokens: Int, prefillTokens: Double, attention: Double, now: Instant
+        _ id: UInt64, outputTokens: Int, prefillTokens: Double, attention: Double, caughtUp: Double, now: Instant
     ) -> StepSample? {
         let probe = Probe(
             id: id, tokens: outputTokens, at: now, decodeTime: decodeTime, contextTime: contextTime,
-            prefillTokens: prefillTokens, attention: attention)
+            prefillTokens: prefillTokens, attention: attention, caughtUp: caughtUp)
         guard let index = probes.firstIndex(where: { $0.id == id }) else {
             if probes.count < Self.mostProbes {
                 probes.append(probe)
@@ -72,6 +73,7 @@ struct StepStretches: Sendable {
             steps: Double(steps.partialValue), milliseconds: elapsed,
             decodes: (probe.decodeTime - began.decodeTime) / elapsed,
             contextTokens: (probe.contextTime - began.contextTime) / elapsed,
-            prefillTokens: probe.prefillTokens - began.prefillTokens, attention: probe.attention - began.attention)
+            prefillTokens: probe.prefillTokens - began.prefillTokens, attention: probe.attention - began.attention,
+            caughtUp: probe.caughtUp - began.caughtUp)
     }
 }
