@@ -47,9 +47,19 @@ extension LatencyPredictor {
                 id, outputTokens: outputTokens, prefillTokens: backlog.totalTokens, attention: backlog.totalAttention,
                 caughtUp: backlog.totalCaughtUp, now: now)
         else { return }
-        if knob(1, 0) > 0, sample.prefillTokens > (sample.steps + knob(1, 0) - 1) * trackers[endpoint].budget { return }
-        if knob(2, 0) > 0, sample.caughtUp > knob(2, 0) * trackers[endpoint].budget { return }
-        if knob(3, 0) > 0, trackers[endpoint].kvRoom - sample.contextTokens < trackers[endpoint].backlog.computedTokens + knob(3, 0) * stepBudget { return }
+        if knob(1, 1) > 0 {
+            let full = sample.steps * trackers[endpoint].budget
+            let rolled = sample.prefillTokens - sample.caughtUp
+            if rolled > full + trackers[endpoint].budget, knob(2, 1) > 0 {
+                trackers[endpoint].backlog.turnBack(
+                    rolled - full, law: trackers[endpoint].law, budget: trackers[endpoint].budget, now: now)
+                views[endpoint].take(trackers[endpoint].backlog)
+            }
+            if sample.prefillTokens > full + knob(3, 0) * trackers[endpoint].budget {
+                sample.attention *= full / sample.prefillTokens
+                sample.prefillTokens = full
+            }
+        }
         let classIndex = trackers[endpoint].classIndex
         let expected = sample.steps * models[classIndex].constants.milliseconds(sample)
         let correction = views[endpoint].correction

@@ -178,6 +178,15 @@ struct PrefillBacklog: Sendable {
         begin(now, law: law, budget: budget)
     }
 
+    /// So many tokens fewer have been computed than was thought.
+    mutating func turnBack(_ tokens: Double, law: StepLaw, budget: Double, now: Instant) {
+        let before = (remainingTokens, remainingAttention, totalCaughtUp)
+        correct(by: -tokens, law: law, budget: budget, now: now)
+        totalTokens -= remainingTokens - before.0
+        totalAttention -= remainingAttention - before.1
+        totalCaughtUp = before.2
+    }
+
     /// So many tokens of a prompt have to be computed again.
     private mutating func giveBack(_ lost: Double, at index: Int) {
         remainingAttention -= prompts[index].attention
