@@ -7,7 +7,15 @@ import Basics
 /// inference under distribution shift", 2021).
 struct ConformalRatios: Sendable {
     private static let window = 1000
-    private static let stepSize = 0.006
+    /// How far one miss or hit moves a factor, in units of the spread: a narrow distribution needs small corrections.
+    ///
+    /// In a long queue hundreds of outcomes are on their way before a correction shows; twice this swings there.
+    private static let stepSize = 0.02
+    /// The logarithm of the 0.9 quantile over the median is taken for at least this. The outcomes of one queue err
+    /// together: twenty of them may lie closer than the errors of the next will.
+    private static let smallestSpread = 0.05
+    /// No factor is moved further than this, in units of the spread.
+    private static let (lowest, highest) = (-2.0, 4.0)
     /// Fewer ratios than this say nothing about quantiles.
     private static let fewest = 20
     /// While hardly any ratio has been seen: about the quantiles of a normal error of 15 %, and some more.
@@ -18,7 +26,9 @@ struct ConformalRatios: Sendable {
     private var recent: [Float] = []
     private var oldest = 0
     private var sorted: [Float] = []
+    /// How far the factors are moved, in units of the spread.
     private var steered = [0.0, 0.0, 0.0]
+    private var spread = 0.2
     private(set) var factors = ConformalRatios.unlearned
 
     /// Outcomes are awaited that are certain to lie above the 0.9 quantile of their predictions, as more time has passed
@@ -26,7 +36,7 @@ struct ConformalRatios: Sendable {
     mutating func missed(_ count: Int) {
         for _ in 0..<count { steer(0, isMissed: true) }
         guard sorted.count >= Self.fewest else { return }
-        factors[0] = quantile(Self.levels[0]) * exponential(steered[0])
+        factors[0] = quantile(Self.levels[0]) * exponential(steered[0] * spread)
     }
 
     /// Counts a ratio.
@@ -50,12 +60,15 @@ struct ConformalRatios: Sendable {
         }
         sorted.insert(value, at: position(of: value))
         guard sorted.count >= Self.fewest else { return }
-        for index in Self.levels.indices { factors[index] = quantile(Self.levels[index]) * exponential(steered[index]) }
+        spread = max(naturalLogarithm(quantile(0.9) / quantile(0.5)), Self.smallestSpread)
+        for index in Self.levels.indices {
+            factors[index] = quantile(Self.levels[index]) * exponential(steered[index] * spread)
+        }
     }
 
     private mutating func steer(_ index: Int, isMissed: Bool) {
-        let change = knob(4, Self.stepSize) * ((isMissed ? 1 : 0) - (1 - Self.levels[index]))
-        steered[index] = min(max(steered[index] + change, -1), 1.5)
+        let change = Self.stepSize * ((isMissed ? 1 : 0) - (1 - Self.levels[index]))
+        steered[index] = min(max(steered[index] + change, Self.lowest), Self.highest)
     }
 
     /// The factor of any quantile: one that is kept ready if it is that, else that of the window.

@@ -43,23 +43,12 @@ extension LatencyPredictor {
             decodes: Self.count(decodingRequests),
             contextTokens: max(0, Self.count(contextTokens) - backlog.waitingContextTokens), now: now)
         guard
-            var sample = trackers[endpoint].stretches.progressed(
+            let stretch = trackers[endpoint].stretches.progressed(
                 id, outputTokens: outputTokens, prefillTokens: backlog.totalTokens, attention: backlog.totalAttention,
-                caughtUp: backlog.totalCaughtUp, now: now)
+                shownTokens: backlog.shownTokens, now: now)
         else { return }
-        if knob(1, 1) > 0 {
-            let full = sample.steps * trackers[endpoint].budget
-            let rolled = sample.prefillTokens - sample.caughtUp
-            if rolled > full + trackers[endpoint].budget, knob(2, 1) > 0 {
-                trackers[endpoint].backlog.turnBack(
-                    rolled - full, law: trackers[endpoint].law, budget: trackers[endpoint].budget, now: now)
-                views[endpoint].take(trackers[endpoint].backlog)
-            }
-            if sample.prefillTokens > full + knob(3, 0) * trackers[endpoint].budget {
-                sample.attention *= full / sample.prefillTokens
-                sample.prefillTokens = full
-            }
-        }
+        var sample = stretch.sample
+        holdToSteps(endpoint, &sample, shownTokens: stretch.shownTokens, now: now)
         let classIndex = trackers[endpoint].classIndex
         let expected = sample.steps * models[classIndex].constants.milliseconds(sample)
         let correction = views[endpoint].correction
@@ -71,6 +60,27 @@ extension LatencyPredictor {
         guard isTelling(endpoint, of: classIndex, now: now) else { return }
         learners[classIndex].observeSteps(sample)
         models[classIndex] = learners[classIndex].model
+    }
+
+    /// Holds the shadow of an endpoint's queue to the steps that were counted: no more prompt tokens can have been computed
+    /// in them than they have room for.
+    ///
+    /// Otherwise a law that is too fast confirms itself in a long queue: the shadow hurries ahead, and what it says was
+    /// computed explains how long the steps took.
+    private mutating func holdToSteps(
+        _ endpoint: Int, _ sample: inout StepSample, shownTokens: Double, now: Instant
+    ) {
+        let budget = trackers[endpoint].budget
+        let most = sample.steps * budget
+        guard sample.prefillTokens > most else { return }
+        // What first tokens have shown to be done is; when exactly in the stretch a step began nobody knows.
+        let guessed = sample.prefillTokens - shownTokens
+        if guessed > most + budget {
+            trackers[endpoint].backlog.turnBack(guessed - most, law: trackers[endpoint].law, budget: budget, now: now)
+            views[endpoint].take(trackers[endpoint].backlog)
+        }
+        sample.attention *= most / sample.prefillTokens
+        sample.prefillTokens = most
     }
 
     /// An endpoint reported which share of its KV cache is in use.

@@ -177,7 +177,9 @@ public struct LatencyPredictor: Sendable {
             correct(endpoint, logError: naturalLogarithm(ratio), now: now)
         }
         if learners.count > 1 {
-            pool.observeFirstToken(features, outcome: milliseconds, ratio: ratio, isKnownMiss: isKnownMiss, stepBudget: stepBudget, now: now)
+            pool.observeFirstToken(
+                features, outcome: milliseconds, ratio: ratio, isKnownMiss: isKnownMiss, stepBudget: stepBudget,
+                now: now)
         }
         guard isTelling(endpoint, of: classIndex, now: now) else { return }
         learners[classIndex].observeFirstToken(
@@ -325,8 +327,8 @@ extension LatencyPredictor {
         trackers[endpoint].law = models[trackers[endpoint].classIndex].constants.law(
             decodingRequests: Double(features.decodingRequests), contextTokens: Double(features.contextTokens),
             correction: views[endpoint].correction)
-        trackers[endpoint].budget = knob(0, 1) > 0 ? LatencyBasis.prefillBudget(
-            stepBudget: stepBudget, decodes: Double(features.decodingRequests)) : stepBudget
+        trackers[endpoint].budget = LatencyBasis.prefillBudget(
+            stepBudget: stepBudget, decodes: Double(features.decodingRequests))
         trackers[endpoint].law.roomTokens = trackers[endpoint].kvRoom - Double(features.contextTokens)
     }
 

@@ -42,7 +42,8 @@ struct PrefillBacklog: Sendable {
     /// All tokens and attention work that were ever computed here.
     private(set) var totalTokens = 0.0
     private(set) var totalAttention = 0.0
-    private(set) var totalCaughtUp = 0.0
+    /// The part of the tokens that only first tokens or a fuller KV cache have shown to be computed.
+    private(set) var shownTokens = 0.0
     /// The lengths of the listed prompts, summed.
     private(set) var waitingContextTokens = 0.0
     /// Uncached tokens sent lately, per millisecond, as of `arrivalsAt`.
@@ -79,7 +80,7 @@ struct PrefillBacklog: Sendable {
         boundary(law: law, budget: budget, now: now)
         if let index = prompts.firstIndex(where: { $0.id == id }) {
             for earlier in 0...index {
-                totalCaughtUp += prompts[earlier].remainingTokens
+                shownTokens += prompts[earlier].remainingTokens
                 take(prompts[earlier].remainingTokens, from: earlier)
             }
             remove(index)
@@ -170,6 +171,7 @@ struct PrefillBacklog: Sendable {
             var left = tokens
             for index in prompts.indices where prompts[index].remainingTokens > 0 {
                 let part = min(left, prompts[index].remainingTokens)
+                shownTokens += part
                 take(part, from: index)
                 left -= part
                 if left <= 0 { break }
@@ -180,11 +182,10 @@ struct PrefillBacklog: Sendable {
 
     /// So many tokens fewer have been computed than was thought.
     mutating func turnBack(_ tokens: Double, law: StepLaw, budget: Double, now: Instant) {
-        let before = (remainingTokens, remainingAttention, totalCaughtUp)
+        let before = (tokens: remainingTokens, attention: remainingAttention)
         correct(by: -tokens, law: law, budget: budget, now: now)
-        totalTokens -= remainingTokens - before.0
-        totalAttention -= remainingAttention - before.1
-        totalCaughtUp = before.2
+        totalTokens -= remainingTokens - before.tokens
+        totalAttention -= remainingAttention - before.attention
     }
 
     /// So many tokens of a prompt have to be computed again.
@@ -193,7 +194,6 @@ struct PrefillBacklog: Sendable {
         prompts[index].remainingTokens += lost
         prompts[index].precedingTokens -= lost
         remainingAttention += prompts[index].attention
-        totalCaughtUp += lost
         remainingTokens += lost
         computedTokens -= lost
     }

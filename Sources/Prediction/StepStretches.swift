@@ -3,6 +3,12 @@ import Basics
 /// Follows a few of the answers that an endpoint streams: each token of an answer is one step, so that the steps in a
 /// stretch of it are counted exactly, whatever is believed of their length.
 struct StepStretches: Sendable {
+    /// The steps in a stretch, and how many of their prompt tokens were shown to be computed, not guessed.
+    struct Stretch: Sendable {
+        var sample: StepSample
+        var shownTokens: Double
+    }
+
     private struct Probe: Sendable {
         var id: UInt64
         var tokens: Int
@@ -11,7 +17,7 @@ struct StepStretches: Sendable {
         var contextTime: Double
         var prefillTokens: Double
         var attention: Double
-        var caughtUp: Double
+        var shownTokens: Double
     }
 
     private static let mostProbes = 8
@@ -45,12 +51,13 @@ struct StepStretches: Sendable {
     /// - Parameters:
     ///   - prefillTokens: prompt tokens that the endpoint has computed, ever.
     ///   - attention: their attention work.
+    ///   - shownTokens: those of them that only first tokens or a fuller KV cache have shown to be computed.
     mutating func progressed(
-        _ id: UInt64, outputTokens: Int, prefillTokens: Double, attention: Double, caughtUp: Double, now: Instant
-    ) -> StepSample? {
+        _ id: UInt64, outputTokens: Int, prefillTokens: Double, attention: Double, shownTokens: Double, now: Instant
+    ) -> Stretch? {
         let probe = Probe(
             id: id, tokens: outputTokens, at: now, decodeTime: decodeTime, contextTime: contextTime,
-            prefillTokens: prefillTokens, attention: attention, caughtUp: caughtUp)
+            prefillTokens: prefillTokens, attention: attention, shownTokens: shownTokens)
         guard let index = probes.firstIndex(where: { $0.id == id }) else {
             if probes.count < Self.mostProbes {
                 probes.append(probe)
@@ -69,11 +76,11 @@ struct StepStretches: Sendable {
         guard elapsed > 0 else { return nil }
         latestStretchMilliseconds = elapsed
         isCounting = true
-        return StepSample(
+        let sample = StepSample(
             steps: Double(steps.partialValue), milliseconds: elapsed,
             decodes: (probe.decodeTime - began.decodeTime) / elapsed,
             contextTokens: (probe.contextTime - began.contextTime) / elapsed,
-            prefillTokens: probe.prefillTokens - began.prefillTokens, attention: probe.attention - began.attention,
-            caughtUp: probe.caughtUp - began.caughtUp)
+            prefillTokens: probe.prefillTokens - began.prefillTokens, attention: probe.attention - began.attention)
+        return Stretch(sample: sample, shownTokens: probe.shownTokens - began.shownTokens)
     }
 }

@@ -14,12 +14,11 @@ public struct StepSample: Hashable, Sendable {
     public var prefillTokens: Double
     /// Their attention work: each counts the tokens before it.
     public var attention: Double
-    public var caughtUp: Double
 
     /// Creates a sample.
     public init(
         steps: Double, milliseconds: Double, decodes: Double, contextTokens: Double, prefillTokens: Double,
-        attention: Double = 0, caughtUp: Double = 0
+        attention: Double = 0
     ) {
         self.steps = steps
         self.milliseconds = milliseconds
@@ -27,7 +26,6 @@ public struct StepSample: Hashable, Sendable {
         self.contextTokens = contextTokens
         self.prefillTokens = prefillTokens
         self.attention = attention
-        self.caughtUp = caughtUp
     }
 }
 
