@@ -251,3 +251,69 @@ private struct LinearWorld {
     }
     #expect(last < 0.02)
 }
+
+@Test func aWaitBeyondTheNinetiethPercentileIsHeardBeforeItEnds() {
+    func factor(showsFirstToken: Bool) -> Float {
+        var world = LinearWorld(classes: [0, 0])
+        world.noise = 0.2
+        _ = world.error(over: 1000, endpoints: 0..<2)
+        func features(now: Instant) -> LatencyFeatures {
+            world.predictor.features(
+                endpoint: 0, promptTokens: 500, cachedPromptTokens: 0, pendingPrefillTokens: 0, decodingRequests: 0,
+                awaitingRequests: 0, contextTokens: 0, now: now)
+        }
+        let before = features(now: world.now)
+        for id in 0..<UInt64(50) {
+            world.predictor.sent(
+                1_000_000 + id, endpoint: 0, features: before, showsFirstToken: showsFirstToken, now: world.now)
+        }
+        let later = world.now + .seconds(5)
+        world.predictor.reported(endpoint: 0, kvUsage: 0.1, kvTokens: 1_000_000, contextTokens: 0, now: later)
+        return features(now: later).ttftP90Factor / before.ttftP90Factor
+    }
+    // 50 misses count 0.9 * 0.02 each, of a spread of 1.28 * 0.2 or so.
+    #expect((1.15...1.40).contains(factor(showsFirstToken: true)))
+    #expect(factor(showsFirstToken: false) == 1)
+}
+
+@Test func aLawThatIsTooFastDoesNotConfirmItselfInALongQueue() {
+    // The engine takes three times as long as is believed, and its steps are always full.
+    let believed = StepTimeModel(
+        baseMilliseconds: 10, perDecodeMilliseconds: 0, perContextTokenMilliseconds: 0,
+        perPrefillTokenMilliseconds: 0.02)
+    var predictor = LatencyPredictor(endpointClasses: [0], prior: believed)
+    let full = 2047.0
+    let stepMilliseconds = 3 * (10 + 0.02 * full)
+    var now = Instant.zero
+    var waiting: [(id: UInt64, sent: Instant, features: LatencyFeatures, predicted: Double)] = []
+    var computed = 0.0
+    func features() -> LatencyFeatures {
+        predictor.features(
+            endpoint: 0, promptTokens: 1000, cachedPromptTokens: 0, pendingPrefillTokens: waiting.count * 1000,
+            decodingRequests: 1, awaitingRequests: waiting.count, contextTokens: 100 + waiting.count * 1000, now: now)
+    }
+    for id in 0..<UInt64(1000) {
+        let features = features()
+        predictor.sent(id, endpoint: 0, features: features, now: now)
+        waiting.append((id, now, features, predictor.ttftMilliseconds(endpoint: 0, features)))
+    }
+    for step in 1...320 {
+        now = now + .milliseconds(stepMilliseconds)
+        computed += full
+        while computed >= 1000, !waiting.isEmpty {
+            computed -= 1000
+            let first = waiting.removeFirst()
+            predictor.observeFirstToken(
+                first.id, endpoint: 0, features: first.features, predictedMilliseconds: first.predicted,
+                milliseconds: (now - first.sent).milliseconds, now: now)
+        }
+        if step.isMultiple(of: 16) {
+            predictor.progressed(
+                .max, endpoint: 0, outputTokens: step + 1, decodingRequests: 1,
+                contextTokens: 100 + waiting.count * 1000, now: now)
+        }
+    }
+    let law = predictor.models[0].constants
+    let learned = law.base + law.token * full
+    #expect(abs(learned * predictor.views[0].correction / stepMilliseconds - 1) < 0.1)
+}

@@ -110,3 +110,21 @@ private func at(_ milliseconds: Double) -> Instant { .zero + .milliseconds(milli
     backlog.correct(by: 1e9, law: law, budget: 1000, now: at(40))
     #expect(backlog.computedTokens == 5000 && backlog.remainingTokens == 0)
 }
+
+@Test func whatWasNotComputedIsTurnedBack() {
+    var backlog = PrefillBacklog()
+    backlog.sent(1, uncachedTokens: 9000, precedingTokens: 0, isIdle: true, law: law, budget: 1000, now: .zero)
+    // Five steps of 20 ms are over by the law.
+    backlog.roll(law: law, budget: 1000, now: at(101))
+    #expect(backlog.totalTokens == 5000 && backlog.remainingTokens == 4000 && backlog.shownTokens == 0)
+    backlog.turnBack(3000, law: law, budget: 1000, now: at(101))
+    #expect(backlog.totalTokens == 2000 && backlog.remainingTokens == 7000 && backlog.computedTokens == 2000)
+    // The attention work of 2,000 tokens: each counts those before it.
+    #expect(backlog.totalAttention == 2_000_000)
+    #expect(backlog.stepTokens == 1000 && backlog.stepBegan == at(101))
+    // A first token shows the rest to be done, and cannot be turned back by more than is listed.
+    backlog.firstToken(1, law: law, budget: 1000, now: at(110))
+    #expect(backlog.totalTokens == 9000 && backlog.shownTokens == 7000)
+    backlog.turnBack(500, law: law, budget: 1000, now: at(110))
+    #expect(backlog.totalTokens == 9000 && backlog.remainingTokens == 0)
+}
