@@ -59,6 +59,7 @@ final class Exchange {
     private var promptChain = AnswerHasher.none
     private var hasWholePrompt = false
     private var reportedEvents = 0
+    private var outputGaps = OutputGaps()
     private var responseBytes = 0
     /// Since when `responseBytes` has stood at `lastSeenResponseBytes`, as far as the time checks have seen.
     private var stalledSince: Instant?
@@ -459,9 +460,10 @@ extension Exchange: UpstreamReceiver {
             answerScanner.consume(bytes)
             for byte in bytes.suffix(2) { lastAnswerBytes = (lastAnswerBytes.1, byte) }
         }
+        outputGaps.arrived(events: answerScanner.outputEvents, now: GatewayClock.now())
         if answerScanner.outputEvents - reportedEvents >= Self.eventsPerReport {
             reportedEvents = answerScanner.outputEvents
-            pool?.progressed(id, outputTokens: reportedEvents)
+            pool?.progressed(id, outputTokens: reportedEvents, longestGap: outputGaps.take())
         }
         sink?.answerBody(piece)
         // The client may not have taken the answer before this one yet.

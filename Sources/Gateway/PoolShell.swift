@@ -116,8 +116,10 @@ final class PoolShell: Sendable {
         state.withLock { $0.scheduler.firstToken(id, now: GatewayClock.now()) }
     }
 
-    func progressed(_ id: UInt64, outputTokens: Int) {
-        state.withLock { $0.scheduler.progressed(id, outputTokens: outputTokens, now: GatewayClock.now()) }
+    func progressed(_ id: UInt64, outputTokens: Int, longestGap: TimeSpan?) {
+        state.withLock {
+            $0.scheduler.progressed(id, outputTokens: outputTokens, longestGap: longestGap, now: GatewayClock.now())
+        }
     }
 
     func finished(_ id: UInt64, _ answer: AnswerFacts) {

@@ -49,6 +49,8 @@ public struct PredictionWorld {
         var outputFeatures = LatencyFeatures()
         var outputPredictedMilliseconds = 0.0
         var laterTokens = 0
+        var lastToken = Instant.zero
+        var longestGap = TimeSpan.zero
     }
 
     private static let replicas = 8
@@ -208,14 +210,19 @@ public struct PredictionWorld {
             switch event {
             case .firstToken(let id): firstToken(id, now: now)
             case .token(let id):
-                guard let later = inFlight[id]?.laterTokens else { continue }
-                inFlight[id]?.laterTokens = later + 1
-                if (later + 1).isMultiple(of: Self.tokensPerReport) {
+                guard var flight = inFlight[id] else { continue }
+                flight.laterTokens += 1
+                flight.longestGap = max(flight.longestGap, now - flight.lastToken)
+                flight.lastToken = now
+                if flight.laterTokens.isMultiple(of: Self.tokensPerReport) {
                     // The first token is the one before the later ones.
                     predictor.progressed(
-                        id, endpoint: replica, outputTokens: later + 2, decodingRequests: decodingRequests[replica],
+                        id, endpoint: replica, outputTokens: flight.laterTokens + 1,
+                        longestGap: flight.longestGap, decodingRequests: decodingRequests[replica],
                         contextTokens: contextTokens[replica], now: now)
+                    flight.longestGap = .zero
                 }
+                inFlight[id] = flight
             case .finished(let id, _, _, let outputTokens): finished(id, outputTokens: outputTokens, now: now)
             case .admitted, .preempted: break
             }
@@ -237,6 +244,7 @@ public struct PredictionWorld {
             id, endpoint: replica, features: flight.features, predictedMilliseconds: flight.predictedMilliseconds,
             milliseconds: outcome.milliseconds, now: now)
         flight.firstToken = now
+        flight.lastToken = now
         flight.outputFeatures = features(replica, promptTokens: 1, cachedTokens: 0, now: now)
         flight.outputPredictedMilliseconds = predictor.tpotMilliseconds(
             endpoint: replica, flight.outputFeatures)

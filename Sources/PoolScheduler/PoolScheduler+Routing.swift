@@ -215,11 +215,13 @@ extension PoolScheduler {
     }
 
     /// Notes that an answer goes on.
-    mutating func predictProgress(of id: UInt64, at number: Int, outputTokens: Int, now: Instant) {
+    mutating func predictProgress(
+        of id: UInt64, at number: Int, outputTokens: Int, longestGap: TimeSpan?, now: Instant
+    ) {
         let load = endpoints[number].load
         let foreign = endpoints[number].foreignLoad.requests(now: now)
         predictor.progressed(
-            id, endpoint: number, outputTokens: outputTokens,
+            id, endpoint: number, outputTokens: outputTokens, longestGap: longestGap,
             decodingRequests: load.requests - load.requestsAwaitingFirstToken + foreign,
             contextTokens: load.contextTokens, now: now)
     }

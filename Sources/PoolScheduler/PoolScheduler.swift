@@ -150,12 +150,16 @@ public struct PoolScheduler: Sendable {
     /// A request that streams has so many tokens out: about every 16 to 32 of them, and at will.
     ///
     /// Its stretch since the last report tells the pace of the engine, and a reservation that it has outgrown grows.
-    public mutating func progressed(_ id: UInt64, outputTokens: Int, now: Instant) {
+    ///
+    /// - Parameter longestGap: the longest time between two of its tokens since the last report; nil if nobody has looked.
+    public mutating func progressed(
+        _ id: UInt64, outputTokens: Int, longestGap: TimeSpan? = nil, now: Instant
+    ) {
         guard let index = held.index(forKey: id), let placement = held.values[index].placement,
             placement.firstToken != nil
         else { return }
         let endpoint = placement.endpoint.index
-        predictProgress(of: id, at: endpoint, outputTokens: outputTokens, now: now)
+        predictProgress(of: id, at: endpoint, outputTokens: outputTokens, longestGap: longestGap, now: now)
         learnSteps(at: index, placement, outputTokens: outputTokens, now: now)
         let entry = held.values[index]
         guard outputTokens > entry.demand.expectedOutputTokens else { return }

@@ -9,6 +9,8 @@ struct ClassLearner: Sendable {
     /// How far one answer moves the mean length, and what that is before any answer.
     private static let lengthPace = 0.005
     private static let usualLength = 128.0
+    /// Before so many stretches the constants are no measure of what a step holds.
+    private static let samplesOfKnownPace = 256
 
     /// The time to first token of requests that are computed in one step, and of those that need more.
     private var single: RelativeLeastSquares
@@ -16,6 +18,7 @@ struct ClassLearner: Sendable {
     private var output: RelativeLeastSquares
     /// The step constants, fitted to stretches of answers whose steps are counted.
     private var pace: StepTimeLearner
+    private var stepBudget: StepBudgetLearner
     private var ttftRatios = Array(repeating: ConformalRatios(), count: LatencyBasis.depths)
     private var tpotRatios = ConformalRatios()
     /// The means of answers' lengths in tokens and of their squares, as of an exponential distribution at first.
@@ -27,7 +30,7 @@ struct ClassLearner: Sendable {
     private(set) var model: ClassModel
 
     /// Starts from step constants, believed to within `doubt` times themselves.
-    init(_ constants: StepConstants, doubt: Double) {
+    init(_ constants: StepConstants, stepBudget: Double, doubt: Double) {
         func start(_ prior: LatencyBasis.Vector, _ floors: LatencyBasis.Vector) -> RelativeLeastSquares {
             var deviations = floors
             for term in 0..<RelativeLeastSquares.terms where floors[term] > 0 {
@@ -47,8 +50,9 @@ struct ClassLearner: Sendable {
                 perContextTokenMilliseconds: constants.context, perPrefillTokenMilliseconds: constants.token),
             attentionMilliseconds: constants.attention)
         output = start(LatencyBasis.outputPrior(constants), [5, 2, 2, 5, 5, 5, 5, 5, 2, 5])
+        self.stepBudget = StepBudgetLearner(tokens: stepBudget)
         model = ClassModel(
-            constants: constants, single: single.coefficients, several: several.coefficients,
+            constants: constants, stepBudget: stepBudget, single: single.coefficients, several: several.coefficients,
             output: output.coefficients)
     }
 
@@ -65,17 +69,18 @@ struct ClassLearner: Sendable {
     ///   - ratio: the true outcome over what was predicted.
     ///   - isKnownMiss: `missed` has told already that the 0.9 quantile did not hold.
     mutating func observeFirstToken(
-        _ features: LatencyFeatures, outcome: Double, ratio: Double, isKnownMiss: Bool, stepBudget: Double,
+        _ features: LatencyFeatures, outcome: Double, ratio: Double, isKnownMiss: Bool,
         now: Instant
     ) {
         if drift.observe(naturalLogarithm(ratio)) {
             driftsUntil = now + Self.driftSpan
+            stepBudget.startAnew()
             doubt()
         }
         let forgetting = isDrifting(now: now) ? Self.driftForgetting : Self.calmForgetting
-        let steps = LatencyBasis.steps(features, stepBudget: stepBudget)
+        let steps = LatencyBasis.steps(features, stepBudget: model.stepBudget)
         let basis = LatencyBasis.firstToken(
-            features, steps: steps, stepBudget: stepBudget, constants: model.constants)
+            features, steps: steps, stepBudget: model.stepBudget, constants: model.constants)
         if steps > 1 {
             several.observe(basis, outcome: outcome, forgetting: forgetting)
             model.several = several.coefficients
@@ -105,9 +110,25 @@ struct ClassLearner: Sendable {
         model.constants.take(pace)
     }
 
+    /// Learns from the longest gap in a stretch of an answer.
+    ///
+    /// - Parameter sample: the stretch.
+    mutating func observeGap(
+        _ milliseconds: Double, _ sample: StepSample, prompt: StepBudgetLearner.Prompt, now: Instant
+    ) {
+        guard pace.fittedSamples >= Self.samplesOfKnownPace, !isDrifting(now: now),
+            stepBudget.observe(
+                gap: milliseconds, decodes: sample.decodes, contextTokens: sample.contextTokens, prompt: prompt,
+                constants: model.constants)
+        else { return }
+        model.stepBudget = stepBudget.tokens
+        // What was learned was learned with steps of another size.
+        doubt()
+    }
+
     /// Learns a time per output token, in milliseconds, and the length of the answer.
     mutating func observeOutput(
-        _ features: LatencyFeatures, outcome: Double, outputTokens: Double, ratio: Double, stepBudget: Double,
+        _ features: LatencyFeatures, outcome: Double, outputTokens: Double, ratio: Double,
         now: Instant
     ) {
         meanLength += Self.lengthPace * (outputTokens - meanLength)
@@ -115,7 +136,7 @@ struct ClassLearner: Sendable {
         // What is left of an answer that is met at a random moment is E(n^2) / 2 E(n) on average: its residual life.
         model.constants.endsPerStep = min(max(2 * meanLength / max(meanSquareLength, 1), 1e-6), 1)
         output.observe(
-            LatencyBasis.output(features, stepBudget: stepBudget), outcome: outcome,
+            LatencyBasis.output(features, stepBudget: model.stepBudget), outcome: outcome,
             forgetting: isDrifting(now: now) ? Self.driftForgetting : Self.calmForgetting)
         model.output = output.coefficients
         tpotRatios.observe(ratio, usedFactor: Double(features.tpotP90Factor))
@@ -137,6 +158,8 @@ struct ClassLearner: Sendable {
 /// The numbers from which latencies of one class are predicted: plain, so that the loop over endpoints stays cheap.
 struct ClassModel: Sendable {
     var constants: StepConstants
+    /// Tokens per engine step at most.
+    var stepBudget: Double
     var single: LatencyBasis.Vector
     var several: LatencyBasis.Vector
     var output: LatencyBasis.Vector
@@ -145,7 +168,7 @@ struct ClassModel: Sendable {
 
     /// The time to first token, in milliseconds.
     @inline(__always)
-    func ttftMilliseconds(_ features: borrowing LatencyFeatures, steps: Double, stepBudget: Double) -> Double {
+    func ttftMilliseconds(_ features: borrowing LatencyFeatures, steps: Double) -> Double {
         let basis = LatencyBasis.firstToken(
             features, steps: steps, stepBudget: stepBudget, constants: constants)
         let value = steps > 1 ? dot(several, basis) : dot(single, basis)
@@ -156,7 +179,7 @@ struct ClassModel: Sendable {
 
     /// The time per output token, in milliseconds.
     @inline(__always)
-    func tpotMilliseconds(_ features: borrowing LatencyFeatures, stepBudget: Double) -> Double {
+    func tpotMilliseconds(_ features: borrowing LatencyFeatures) -> Double {
         let value = dot(output, LatencyBasis.output(features, stepBudget: stepBudget))
         return min(max(value, 0.5 * constants.base, 0.01), LatencyPredictor.longestMilliseconds)
     }

@@ -17,6 +17,7 @@ struct EndpointTracker: Sendable {
     /// One outcome is taken for at most this much, as a logarithm.
     private static let largestError = 0.5
     private static let largestCorrection = 3.0
+    private static let mostComputed = 16
 
     let classIndex: Int
     var backlog = PrefillBacklog()
@@ -27,6 +28,8 @@ struct EndpointTracker: Sendable {
     var kvRoom = Double.infinity
     var stretches = StepStretches()
     var deadlines = FirstTokenDeadlines()
+    /// The prompts that were computed last, oldest first.
+    private var computed: [StepBudgetLearner.Prompt] = []
     /// The logarithm of how much slower it is than its class.
     private(set) var logCorrection = 0.0
     private var drift = DriftDetector(threshold: EndpointTracker.alarmThreshold)
@@ -42,6 +45,21 @@ struct EndpointTracker: Sendable {
 
     /// Whether its outcomes say nothing about its class.
     func isForeign(now: Instant) -> Bool { isDrifting(now: now) && logCorrection.magnitude > Self.foreign }
+
+    /// A prompt is computed.
+    mutating func note(_ prompt: StepBudgetLearner.Prompt) {
+        if computed.count >= Self.mostComputed { computed.removeFirst() }
+        computed.append(prompt)
+    }
+
+    /// The largest of the latest prompts that were sent and computed since `began`.
+    func largestPrompt(since began: Instant) -> StepBudgetLearner.Prompt? {
+        var largest: StepBudgetLearner.Prompt?
+        for prompt in computed where prompt.sent >= began && prompt.uncachedTokens > largest?.uncachedTokens ?? 0 {
+            largest = prompt
+        }
+        return largest
+    }
 
     /// Counts the error of a prediction.
     mutating func observe(logError: Double, isClassDrifting: Bool, now: Instant) {

@@ -17,7 +17,8 @@ extension LatencyPredictor {
         if showsFirstToken {
             let ninetieth = ttftMilliseconds(endpoint: endpoint, features) * Double(features.ttftP90Factor)
             trackers[endpoint].deadlines.sent(
-                id, passesAt: now + .milliseconds(min(ninetieth, Self.longestMilliseconds)), depth: depth(features))
+                id, passesAt: now + .milliseconds(min(ninetieth, Self.longestMilliseconds)),
+                depth: depth(features, models[trackers[endpoint].classIndex]))
         }
         renewLaw(endpoint, features, now: now)
         let uncached = max(1, Double(features.uncachedTokens))
@@ -30,8 +31,11 @@ extension LatencyPredictor {
     }
 
     /// A request that streams has so many tokens out; not every token after the first needs to be reported.
+    ///
+    /// - Parameter longestGap: the longest time between two tokens of it since the last report; nil if nobody has looked.
     public mutating func progressed(
-        _ id: UInt64, endpoint: Int, outputTokens: Int, decodingRequests: Int, contextTokens: Int, now: Instant
+        _ id: UInt64, endpoint: Int, outputTokens: Int, longestGap: TimeSpan? = nil, decodingRequests: Int,
+        contextTokens: Int, now: Instant
     ) {
         guard trackers.indices.contains(endpoint) else { return }
         hearMisses(endpoint, now: now)
@@ -59,6 +63,9 @@ extension LatencyPredictor {
         if learners.count > 1 { pool.observeSteps(sample) }
         guard isTelling(endpoint, of: classIndex, now: now) else { return }
         learners[classIndex].observeSteps(sample)
+        if let longestGap, let prompt = trackers[endpoint].largestPrompt(since: stretch.began) {
+            learners[classIndex].observeGap(longestGap.milliseconds / correction, sample, prompt: prompt, now: now)
+        }
         models[classIndex] = learners[classIndex].model
     }
 
@@ -106,7 +113,9 @@ extension LatencyPredictor {
         // Neither the counters nor the shadow are exact; a difference is put down to both in equal parts.
         trackers[endpoint].kvRoom = known + 0.5 * (room - known)
         views[endpoint].kvRoom = trackers[endpoint].kvRoom
-        guard (room - known).magnitude > Self.strangeSteps * stepBudget else { return }
+        guard (room - known).magnitude > Self.strangeSteps * models[trackers[endpoint].classIndex].stepBudget else {
+            return
+        }
         trackers[endpoint].backlog.correct(
             by: known - room, law: trackers[endpoint].law, budget: trackers[endpoint].budget, now: now)
         views[endpoint].take(trackers[endpoint].backlog)

@@ -30,7 +30,6 @@ public struct LatencyPredictor: Sendable {
     /// Learns from all classes, for those that have seen nothing yet; idle where there is one class only.
     var pool: ClassLearner
     private var classSizes: [Int]
-    let stepBudget: Double
 
     /// Creates a predictor that has seen nothing.
     ///
@@ -38,7 +37,7 @@ public struct LatencyPredictor: Sendable {
     ///   - endpointClasses: the class of each endpoint: 0, 1, … for kinds of engine that behave alike.
     ///   - prior: what to believe of step times before the first outcomes; nil for an 8B model on a large accelerator,
     ///     believed less.
-    ///   - stepBudgetTokens: tokens per engine step (`max_num_batched_tokens`). A wrong one costs some accuracy.
+    ///   - stepBudgetTokens: what to believe of the tokens per engine step (`max_num_batched_tokens`) at first.
     public init(endpointClasses: [Int], prior: StepTimeModel?, stepBudgetTokens: Int = 2048) {
         let count = max(1, (endpointClasses.max() ?? 0) + 1)
         let constants = StepConstants(
@@ -47,14 +46,14 @@ public struct LatencyPredictor: Sendable {
             context: Self.positive(prior?.perContextTokenMilliseconds, else: 3e-5),
             token: Self.positive(prior?.perPrefillTokenMilliseconds, else: 0.03),
             attention: Self.positive(prior?.perPrefillTokenMilliseconds, else: 0.03) / 32_768)
-        pool = ClassLearner(constants, doubt: prior == nil ? 3 : 1)
+        pool = ClassLearner(
+            constants, stepBudget: Double(min(max(64, stepBudgetTokens), 1 << 24)), doubt: prior == nil ? 3 : 1)
         learners = Array(repeating: pool, count: count)
         models = Array(repeating: pool.model, count: count)
         trackers = endpointClasses.map { EndpointTracker(classIndex: max(0, $0)) }
         views = trackers.map { EndpointView($0, correction: 1) }
         classSizes = Array(repeating: 0, count: count)
         for tracker in trackers { classSizes[tracker.classIndex] += 1 }
-        stepBudget = Double(min(max(64, stepBudgetTokens), 1 << 24))
     }
 
     private static func positive(_ value: Double?, else fallback: Double) -> Double {
@@ -99,7 +98,7 @@ public struct LatencyPredictor: Sendable {
             pendingPrefillTokens: pendingPrefillTokens, decodingRequests: decodingRequests,
             awaitingRequests: awaitingRequests, contextTokens: contextTokens, now: now)
         let model = models[trackers[endpoint].classIndex]
-        features.ttftP90Factor = model.ttftP90Factors[depth(features)]
+        features.ttftP90Factor = model.ttftP90Factors[depth(features, model)]
         features.tpotP90Factor = model.tpotP90Factor
         return features
     }
@@ -134,8 +133,9 @@ public struct LatencyPredictor: Sendable {
         _ level: Double, ttftMilliseconds: Double, endpoint: Int, features: LatencyFeatures
     ) -> Double {
         guard trackers.indices.contains(endpoint) else { return ttftMilliseconds }
+        let classIndex = trackers[endpoint].classIndex
         return ttftMilliseconds
-            * learners[trackers[endpoint].classIndex].ttftFactor(level, depth: depth(features))
+            * learners[classIndex].ttftFactor(level, depth: depth(features, models[classIndex]))
     }
 
     /// How good the predicted times to first token have been at an endpoint lately.
@@ -166,6 +166,11 @@ public struct LatencyPredictor: Sendable {
             id, law: trackers[endpoint].law, budget: trackers[endpoint].budget, now: now)
         views[endpoint].take(trackers[endpoint].backlog)
         guard let ratio = Self.ratio(milliseconds, over: predictedMilliseconds) else { return }
+        let uncached = Double(features.uncachedTokens)
+        trackers[endpoint].note(
+            StepBudgetLearner.Prompt(
+                sent: now - .milliseconds(milliseconds), uncachedTokens: uncached,
+                tokens: Double(features.attention) / uncached + uncached / 2))
         trackers[endpoint].ttft.observe(
             predicted: predictedMilliseconds, outcome: milliseconds, isCovered: ratio <= Double(features.ttftP90Factor))
 
@@ -178,12 +183,11 @@ public struct LatencyPredictor: Sendable {
         }
         if learners.count > 1 {
             pool.observeFirstToken(
-                features, outcome: milliseconds, ratio: ratio, isKnownMiss: isKnownMiss, stepBudget: stepBudget,
-                now: now)
+                features, outcome: milliseconds, ratio: ratio, isKnownMiss: isKnownMiss, now: now)
         }
         guard isTelling(endpoint, of: classIndex, now: now) else { return }
         learners[classIndex].observeFirstToken(
-            features, outcome: outcome, ratio: ratio, isKnownMiss: isKnownMiss, stepBudget: stepBudget, now: now)
+            features, outcome: outcome, ratio: ratio, isKnownMiss: isKnownMiss, now: now)
         models[classIndex] = learners[classIndex].model
         renewLaw(endpoint, features, now: now)
     }
@@ -210,11 +214,10 @@ public struct LatencyPredictor: Sendable {
         warmUp(classIndex)
         if learners.count > 1 {
             pool.observeOutput(
-                features, outcome: tpotMilliseconds, outputTokens: tokens, ratio: ratio, stepBudget: stepBudget,
-                now: now)
+                features, outcome: tpotMilliseconds, outputTokens: tokens, ratio: ratio, now: now)
         }
         learners[classIndex].observeOutput(
-            features, outcome: outcome, outputTokens: tokens, ratio: ratio, stepBudget: stepBudget, now: now)
+            features, outcome: outcome, outputTokens: tokens, ratio: ratio, now: now)
         models[classIndex] = learners[classIndex].model
     }
 
@@ -250,15 +253,14 @@ public struct LatencyPredictor: Sendable {
 extension LatencyPredictor {
     @inline(__always)
     private func ttftMilliseconds(at index: Int, _ features: borrowing LatencyFeatures) -> Double {
-        let steps = LatencyBasis.steps(features, stepBudget: stepBudget)
-        return views[index].correction
-            * models[Int(views[index].classIndex)].ttftMilliseconds(features, steps: steps, stepBudget: stepBudget)
+        let classIndex = Int(views[index].classIndex)
+        let steps = LatencyBasis.steps(features, stepBudget: models[classIndex].stepBudget)
+        return views[index].correction * models[classIndex].ttftMilliseconds(features, steps: steps)
     }
 
     @inline(__always)
     private func tpotMilliseconds(at index: Int, _ features: borrowing LatencyFeatures) -> Double {
-        views[index].correction
-            * models[Int(views[index].classIndex)].tpotMilliseconds(features, stepBudget: stepBudget)
+        views[index].correction * models[Int(views[index].classIndex)].tpotMilliseconds(features)
     }
 
     @inline(__always)
@@ -328,11 +330,11 @@ extension LatencyPredictor {
             decodingRequests: Double(features.decodingRequests), contextTokens: Double(features.contextTokens),
             correction: views[endpoint].correction)
         trackers[endpoint].budget = LatencyBasis.prefillBudget(
-            stepBudget: stepBudget, decodes: Double(features.decodingRequests))
+            stepBudget: models[trackers[endpoint].classIndex].stepBudget, decodes: Double(features.decodingRequests))
         trackers[endpoint].law.roomTokens = trackers[endpoint].kvRoom - Double(features.contextTokens)
     }
 
-    func depth(_ features: LatencyFeatures) -> Int {
-        LatencyBasis.depth(features, steps: LatencyBasis.steps(features, stepBudget: stepBudget))
+    func depth(_ features: LatencyFeatures, _ model: borrowing ClassModel) -> Int {
+        LatencyBasis.depth(features, steps: LatencyBasis.steps(features, stepBudget: model.stepBudget))
     }
 }

@@ -5,6 +5,7 @@ import Basics
 struct StepStretches: Sendable {
     /// The steps in a stretch, and how many of their prompt tokens were shown to be computed, not guessed.
     struct Stretch: Sendable {
+        var began: Instant
         var sample: StepSample
         var shownTokens: Double
     }
@@ -81,6 +82,6 @@ struct StepStretches: Sendable {
             decodes: (probe.decodeTime - began.decodeTime) / elapsed,
             contextTokens: (probe.contextTime - began.contextTime) / elapsed,
             prefillTokens: probe.prefillTokens - began.prefillTokens, attention: probe.attention - began.attention)
-        return Stretch(sample: sample, shownTokens: probe.shownTokens - began.shownTokens)
+        return Stretch(began: began.at, sample: sample, shownTokens: probe.shownTokens - began.shownTokens)
     }
 }

@@ -18,6 +18,16 @@ import Testing
     #expect(try #require(swap.recoverySeconds) <= 60)
 }
 
+@Test func aSlowerEngineThatIsSaturatedAtOnceIsKnownWithinAMinute() throws {
+    let findings = try PredictionWorld.run(load: .median, seed: 104, swapsTo: "llama-70b-h100x4")
+    #expect(try #require(findings.swap?.recoverySeconds) <= 30)
+}
+
+@Test(arguments: [512, 8192]) func stepsOfAnotherSizeAreFoundOut(tokens: Int) throws {
+    let findings = try PredictionWorld.run(load: .median, seed: 1, requests: 8000, stepBudgetTokens: tokens)
+    #expect(findings.ttft.meanAbsolutePercentageError <= 0.12)
+}
+
 @Test func equalSeedsGiveEqualFindings() throws {
     let first = try PredictionWorld.run(load: .light, seed: 3, requests: 2000)
     let second = try PredictionWorld.run(load: .light, seed: 3, requests: 2000)
