@@ -84,7 +84,7 @@ extension EngineConfiguration {
     /// The names that `preset(named:)` knows.
     public static let presetNames = [
         "llama-8b-h100", "llama-8b-h100-published", "llama-8b-h200", "llama-70b-h100x4", "llama-70b-h100x8",
-        "llama-70b-h200x2", "tiny-cpu",
+        "llama-70b-h200x2",
     ]
 
     /// A model on an accelerator, or nil for an unknown name.
@@ -92,8 +92,6 @@ extension EngineConfiguration {
     /// Constants: table "Parameter sets" of `workloads.md` A.5, partly scaled from one another. The 8B/H100 row is fitted
     /// anew to the replay of the eight anchor measurements, within 4 % of that table: `docs/decisions/0002-engine-constants.md`.
     /// `llama-8b-h100-published` has that table's own values, for comparison with figures that were made with them.
-    /// `tiny-cpu` is what `make test-vllm` runs, measured: vLLM with a model of a few million parameters on one core. Its
-    /// steps are as long as a GPU's, but a token in them costs forty times as much.
     public static func preset(named name: String) -> EngineConfiguration? {
         switch name {
         case "llama-8b-h100": .scaled(base: 6.65, decode: 0.0228, context: 5.5e-5, prefill: 0.02, kvBlocks: 26_312)
@@ -103,12 +101,6 @@ extension EngineConfiguration {
         case "llama-70b-h100x4": .scaled(base: 18.5, decode: 0.02, context: 3.5e-5, prefill: 0.066, kvBlocks: 30_450)
         case "llama-70b-h100x8": .scaled(base: 11.5, decode: 0.02, context: 1.8e-5, prefill: 0.043, kvBlocks: 88_941)
         case "llama-70b-h200x2": .scaled(base: 27, decode: 0.02, context: 4.9e-5, prefill: 0.11, kvBlocks: 23_691)
-        case "tiny-cpu":
-            EngineConfiguration(
-                stepTime: StepTimeModel(
-                    baseMilliseconds: 10, perDecodeMilliseconds: 1.05, perContextTokenMilliseconds: 5e-4,
-                    perPrefillTokenMilliseconds: 0.85),
-                kvBlocks: 384, maxSequences: 32, blockSizeTokens: 32)
         default: nil
         }
     }

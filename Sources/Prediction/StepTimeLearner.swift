@@ -189,10 +189,8 @@ public struct StepTimeLearner: Sendable {
     /// Solves for the constants, by coordinate descent from the present ones so that none gets too small.
     private mutating func fit() {
         let shape = priorVector
-        let confidence = Self.priorWeight / (scale * scale)
-        let numerator = (shape * target).sum() + confidence * scale
-        let denominator = normal.quadratic(shape) + confidence
-        let fitted = min(max(numerator / denominator, 1 / Self.largestScale), Self.largestScale)
+        let wanted = Self.held(at: scale, curvature: normal.quadratic(shape), pull: (shape * target).sum())
+        let fitted = min(max(wanted, 1 / Self.largestScale), Self.largestScale)
         let expected = shape * fitted
         var constants = vector
         for _ in 0..<Self.sweeps {

@@ -12,7 +12,7 @@ import Testing
         let model = StepTimeModel(
             baseMilliseconds: 7, perDecodeMilliseconds: 0.02, perContextTokenMilliseconds: 5e-5,
             perPrefillTokenMilliseconds: 0.02)
-        var endpoint = Endpoint(name: "a", capacity: .init(stepTime: model, maxConcurrentRequests: 256))
+        var endpoint = Endpoint(name: "a", capacity: .init(stepTime: model, kvTokens: 421_000, maxConcurrentRequests: 256))
         for _ in 0..<realtime { endpoint.load.reserve(chat, .realtime) }
         for _ in 0..<sheddable { endpoint.load.reserve(batch, .sheddable) }
         return endpoint
@@ -31,14 +31,14 @@ import Testing
         #expect(allowed(&harvest, endpoint(realtime: 30), at: 0) == 0)
         harvest.requestsOfKnownPace = 1e9
         let most = allowed(&harvest, endpoint(realtime: 1), at: 0)
-        #expect(most > 100, "then the time per token decides")
+        #expect(most > 40, "then the time per token decides")
     }
 
     @Test func whereNoUsersAreNothingIsToBeFeared() {
         var harvest = HarvestController(configuration: .init(), now: .zero)
-        #expect(allowed(&harvest, endpoint(realtime: 0), at: 0) > 100)
+        #expect(allowed(&harvest, endpoint(realtime: 0), at: 0) > 40)
         harvest.realtimePlaced(chat, now: .zero)
         #expect(allowed(&harvest, endpoint(realtime: 0), at: 0) == 4)
-        #expect(allowed(&harvest, endpoint(realtime: 0), at: 60) > 100)
+        #expect(allowed(&harvest, endpoint(realtime: 0), at: 60) > 40)
     }
 }
