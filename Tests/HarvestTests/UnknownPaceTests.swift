@@ -12,7 +12,8 @@ import Testing
         let model = StepTimeModel(
             baseMilliseconds: 7, perDecodeMilliseconds: 0.02, perContextTokenMilliseconds: 5e-5,
             perPrefillTokenMilliseconds: 0.02)
-        var endpoint = Endpoint(name: "a", capacity: .init(stepTime: model, kvTokens: 421_000, maxConcurrentRequests: 256))
+        var endpoint = Endpoint(
+            name: "a", capacity: .init(stepTime: model, kvTokens: 421_000, maxConcurrentRequests: 256))
         for _ in 0..<realtime { endpoint.load.reserve(chat, .realtime) }
         for _ in 0..<sheddable { endpoint.load.reserve(batch, .sheddable) }
         return endpoint
