@@ -16,7 +16,7 @@ import Testing
             "Basics", "InferenceAPI", "Pool", "PrefixIndex", "Prediction", "Routing", "Admission", "Harvest",
             "DequeModule", "HeapModule",
         ],
-        "EndpointPickerConfiguration": ["Basics", "Routing", "Yams"],
+        "EndpointPickerConfiguration": ["Basics", "Pool", "Routing", "Yams"],
         "Delivery": ["Basics", "InferenceAPI", "DequeModule", "HeapModule"],
         "EngineModel": ["Basics", "InferenceAPI", "DequeModule", "HeapModule"],
         "DispatchGates": ["Basics"],
